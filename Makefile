@@ -1,0 +1,101 @@
+# Builds the programs into build/. `make help` lists the targets; V=1 shows commands;
+# SAN=asan builds with AddressSanitizer and UndefinedBehaviorSanitizer into build-asan/.
+
+CC ?= cc
+CFLAGS ?= -O2 -g
+SAN ?=
+BUILD ?= build$(if $(SAN),-$(SAN))
+PKGS := libuv hiredis libcurl jansson libsodium openssl libidn2
+PKG_CONFIG ?= pkg-config
+
+ifeq ($(filter clean help lint,$(MAKECMDGOALS)),)
+  ifneq ($(shell $(PKG_CONFIG) --exists $(PKGS) && echo yes),yes)
+    $(error Development packages are missing: ./scripts/test.sh installs them, or see README.md. Wanted: $(PKGS))
+  endif
+endif
+
+try = $(shell echo 'int main(void){return 0;}' | $(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && echo '$(1)')
+
+WARN := -Wall -Wextra -Werror -Wformat=2 -Wconversion -Wsign-conversion -Wshadow -Wvla \
+  -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wundef -Wimplicit-fallthrough \
+  $(call try,-Wtrampolines)
+HARDEN := -fstack-protector-strong $(call try,-fstack-clash-protection) \
+  $(call try,-fcf-protection=full) $(call try,-mbranch-protection=standard) \
+  $(call try,-ftrivial-auto-var-init=zero) -fno-delete-null-pointer-checks \
+  -fno-strict-overflow -fno-strict-aliasing -fPIE
+HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+ifeq ($(SAN),asan)
+  HARDEN += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+  HARDEN_LD += -fsanitize=address,undefined
+else ifeq ($(SAN),)
+  HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+
+VERSION := $(shell cat VERSION)
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSTOPGAP_VERSION='"$(VERSION)"' -Icommon $(WARN) \
+  $(HARDEN) $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CFLAGS)
+LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS))
+
+COMMON_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c))
+WORKER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
+CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard ctl/*.c))
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgapctl
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
+
+.PHONY: all clean check demo unit integration lint fuzz headers help
+all: $(PROGRAMS)
+
+$(BUILD)/%.o: %.c Makefile VERSION
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libcommon.a: $(COMMON_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/stopgap-worker: $(WORKER_OBJ) $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(HARDEN_LD) $^ $(LIBS) -o $@
+
+$(BUILD)/stopgapctl: $(CTL_OBJ) $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(HARDEN_LD) $^ $(LIBS) -o $@
+
+# Unit tests link the common library and every object of worker/ but its main.
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcommon.a $(filter-out %/main.o,$(WORKER_OBJ)) Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Itests/unit $(shell $(PKG_CONFIG) --cflags cmocka) -MMD -MP \
+	  $(HARDEN_LD) $< $(filter-out %/main.o,$(WORKER_OBJ)) $(BUILD)/libcommon.a $(LIBS) \
+	  $(shell $(PKG_CONFIG) --libs cmocka) -o $@
+
+unit: $(UNIT)
+
+-include $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d)
+
+check:
+	./scripts/test.sh
+
+demo:
+	./scripts/demo.sh
+
+# Each header compiles alone.
+headers:
+	$(Q)for h in common/*.h worker/*.h ctl/*.h; do [ -e $$h ] || continue; \
+	  $(CC) $(ALL_CFLAGS) -Iworker -Ictl -fsyntax-only -x c $$h || exit 1; done
+
+clean:
+	rm -rf build build-asan build-fuzz
+
+help:
+	@echo 'make [all]      the programs, into build/'
+	@echo 'make check      ./scripts/test.sh: everything that CI runs'
+	@echo 'make demo       ./scripts/demo.sh: the main job, shown'
+	@echo 'make unit       unit tests, built only'
+	@echo 'make fuzz       fuzz targets, built with clang into build-fuzz/'
+	@echo 'make headers    each header compiles alone'
+	@echo 'make clean'

@@ -1,0 +1,157 @@
+/* buf: see buf.h. */
+#include "buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+
+#define FIRST_CAP 256
+
+void buf_init(struct buf *b, size_t max)
+{
+    size_t cap = max < FIRST_CAP ? max : FIRST_CAP;
+
+    *b = (struct buf){.data = mem_new(cap + 1, 1), .cap = cap, .max = max};
+}
+
+void buf_done(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){0};
+}
+
+void buf_reset(struct buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+    if (b->data)
+        b->data[0] = '\0';
+}
+
+/* Makes room for n more bytes and a NUL, or fails. */
+static bool reserve(struct buf *b, size_t n)
+{
+    size_t cap = b->cap;
+
+    if (b->failed || n > b->max || b->len > b->max - n) {
+        b->failed = true;
+        return false;
+    }
+    if (b->len + n <= cap && b->data)
+        return true;
+    while (cap < b->len + n)
+        cap = cap < FIRST_CAP ? FIRST_CAP : cap * 2;
+    if (cap > b->max)
+        cap = b->max;
+    b->data = mem_grow(b->data, cap + 1);
+    b->cap = cap;
+    return true;
+}
+
+void buf_add(struct buf *b, const void *bytes, size_t len)
+{
+    if (!reserve(b, len))
+        return;
+    if (len)
+        memcpy(b->data + b->len, bytes, len);
+    b->len += len;
+    b->data[b->len] = '\0';
+}
+
+void buf_adds(struct buf *b, const char *text)
+{
+    buf_add(b, text, strlen(text));
+}
+
+void buf_addc(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
+void buf_addf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n < 0 || !reserve(b, (size_t)n)) {
+        b->failed = true;
+        return;
+    }
+    va_start(ap, fmt);
+    (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap); /* length known */
+    va_end(ap);
+    b->len += (size_t)n;
+}
+
+void buf_add_int(struct buf *b, int64_t n)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%lld", (long long)n);
+
+    buf_add(b, digits, (size_t)len);
+}
+
+static void add_base64(struct buf *b, const uint8_t *in, size_t len,
+                       const char *alphabet, bool padded)
+{
+    for (size_t i = 0; i < len; i += 3) {
+        size_t have = len - i < 3 ? len - i : 3;
+        uint32_t word = (uint32_t)in[i] << 16;
+        char out[4];
+
+        if (have > 1)
+            word |= (uint32_t)in[i + 1] << 8;
+        if (have > 2)
+            word |= in[i + 2];
+        for (size_t k = 0; k < 4; k++)
+            out[k] = k <= have ? alphabet[(word >> (18 - 6 * k)) & 63] : '=';
+        buf_add(b, out, padded ? 4 : have + 1);
+    }
+}
+
+void buf_add_base64(struct buf *b, const void *bytes, size_t len)
+{
+    add_base64(b, bytes, len,
+               "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+               true);
+}
+
+void buf_add_base64url(struct buf *b, const void *bytes, size_t len)
+{
+    add_base64(b, bytes, len,
+               "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+               false);
+}
+
+void buf_add_hex(struct buf *b, const void *bytes, size_t len)
+{
+    const uint8_t *p = bytes;
+
+    for (size_t i = 0; i < len; i++) {
+        buf_addc(b, "0123456789abcdef"[p[i] >> 4]);
+        buf_addc(b, "0123456789abcdef"[p[i] & 15]);
+    }
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    assert(n <= b->len);
+    b->len -= n;
+    memmove(b->data, b->data + n, b->len);
+    b->data[b->len] = '\0';
+}
+
+char *buf_take(struct buf *b)
+{
+    char *data = b->data ? b->data : mem_new(1, 1);
+
+    *b = (struct buf){.max = b->max};
+    return data;
+}

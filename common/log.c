@@ -1,0 +1,142 @@
+/* log: see log.h. The one place that stamps lines with the host's clock: a clock that
+ * jumps changes nothing but these stamps. */
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "when.h"
+
+#define LINE_MAX_BYTES 8192
+
+static enum log_level log_level = LOG_INFO;
+static bool log_json;
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+void log_setup(enum log_level level, bool json)
+{
+    log_level = level;
+    log_json = json;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= log_level;
+}
+
+static bool needs_quotes(const char *v)
+{
+    if (!*v)
+        return true;
+    for (; *v; v++)
+        if ((unsigned char)*v <= 0x20 || *v == '"' || *v == '=' || *v == '\\' ||
+            *v == 0x7F)
+            return true;
+    return false;
+}
+
+static void add_quoted(struct buf *b, const char *v)
+{
+    buf_addc(b, '"');
+    for (; *v; v++) {
+        unsigned char c = (unsigned char)*v;
+
+        if (c == '"' || c == '\\')
+            buf_addf(b, "\\%c", c);
+        else if (c == '\n')
+            buf_adds(b, "\\n");
+        else if (c < 0x20 || c == 0x7F)
+            buf_addf(b, "\\u%04x", c);
+        else
+            buf_addc(b, (char)c);
+    }
+    buf_addc(b, '"');
+}
+
+static void add_key(struct log_line *l, const char *key)
+{
+    if (l->json)
+        buf_addf(&l->buf, "%s\"%s\":", l->buf.len > 1 ? "," : "", key);
+    else
+        buf_addf(&l->buf, "%s%s=", l->buf.len ? " " : "", key);
+}
+
+void log_str(struct log_line *l, const char *key, const char *value)
+{
+    if (!l->on || !value)
+        return;
+    add_key(l, key);
+    if (l->json || needs_quotes(value))
+        add_quoted(&l->buf, value);
+    else
+        buf_adds(&l->buf, value);
+}
+
+void log_int(struct log_line *l, const char *key, int64_t value)
+{
+    if (!l->on)
+        return;
+    add_key(l, key);
+    buf_add_int(&l->buf, value);
+}
+
+void log_err(struct log_line *l, const struct err *e)
+{
+    log_str(l, "class", err_class_name(e->class));
+    if (e->code)
+        log_int(l, "code", e->code);
+    log_str(l, "err", e->text);
+}
+
+void log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+    struct timespec now;
+    char stamp[WHEN_TEXT_MAX];
+
+    l->on = log_enabled(level);
+    if (!l->on)
+        return;
+    l->json = log_json;
+    buf_init(&l->buf, LINE_MAX_BYTES);
+    if (l->json)
+        buf_addc(&l->buf, '{');
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
+    when_format_iso_ms((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, stamp);
+    log_str(l, "ts", stamp);
+    log_str(l, "level", level_names[level]);
+    log_str(l, "event", event);
+}
+
+void log_end(struct log_line *l)
+{
+    ssize_t n;
+
+    if (!l->on)
+        return;
+    l->buf.failed = false;
+    l->buf.max += 2; /* the closing bytes always fit */
+    buf_adds(&l->buf, l->json ? "}\n" : "\n");
+    n = write(STDERR_FILENO, l->buf.data, l->buf.len);
+    (void)n; /* nowhere left to say that the log is gone */
+    buf_done(&l->buf);
+}
+
+void log_msg(enum log_level level, const char *event, const char *fmt, ...)
+{
+    struct log_line l;
+    char text[2048];
+    va_list ap;
+
+    if (!log_enabled(level))
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    log_begin(&l, level, event);
+    log_str(&l, "msg", text);
+    log_end(&l);
+}

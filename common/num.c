@@ -1,0 +1,70 @@
+/* num: see num.h. */
+#include "num.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "mem.h"
+
+static const struct {
+    const char *name;
+    int64_t ms;
+} units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+
+/* Reads digits up to the first other character. */
+static const char *digits(const char *text, int64_t *out)
+{
+    const char *p = text;
+    int64_t n = 0;
+
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, *p - '0', &n))
+            return NULL;
+    if (p == text)
+        return NULL;
+    *out = n;
+    return p;
+}
+
+bool num_parse(const char *text, int64_t min, int64_t max, int64_t *out)
+{
+    bool negative = text[0] == '-';
+    int64_t n;
+    const char *end = digits(text + negative, &n);
+
+    if (!end || *end)
+        return false;
+    if (negative)
+        n = -n;
+    if (n < min || n > max)
+        return false;
+    *out = n;
+    return true;
+}
+
+bool num_parse_duration(const char *text, int64_t *out_ms)
+{
+    int64_t n;
+    const char *unit = digits(text, &n);
+
+    if (!unit)
+        return false;
+    if (!*unit && n == 0) {
+        *out_ms = 0;
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(units); i++)
+        if (!strcmp(unit, units[i].name))
+            return !__builtin_mul_overflow(n, units[i].ms, out_ms);
+    return false;
+}
+
+void num_format_duration(int64_t ms, char out[static 24])
+{
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(units) - 1 && (ms < units[i].ms || ms % units[i].ms))
+        i++;
+    (void)snprintf(out, 24, "%lld%s", (long long)(ms / units[i].ms), units[i].name);
+}

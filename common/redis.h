@@ -1,0 +1,89 @@
+/* redis: the one Redis client, for all three programs: RESP2 through hiredis's reader
+ * as codec, on our own stream. Reconnects by itself with jitter, authenticates,
+ * selects, loads scripts. Knows commands and replies, not keys. The only file that sees
+ * hiredis. */
+#ifndef STOPGAP_REDIS_H
+#define STOPGAP_REDIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "settings.h"
+
+struct uv_loop_s;
+struct tls;
+struct redis;
+struct redisReply; /* hiredis's; read it with the functions below */
+
+/* A Lua script. Its SHA1 is learnt by SCRIPT LOAD on each connect; NOSCRIPT (failover,
+ * SCRIPT FLUSH) falls back to EVAL of the source, per call. */
+struct redis_script {
+    const char *name;
+    const char *source;
+};
+
+struct redis_options {
+    struct uv_loop_s *loop;
+    const struct redis_url *url;        /* borrowed for the life of the client */
+    struct tls *tls;                    /* for rediss:// */
+    const char *client_name;            /* CLIENT SETNAME; best effort */
+    const struct redis_script *scripts; /* borrowed; may be NULL */
+    size_t script_count;
+    int64_t timeout_ms; /* a reply that takes longer ends the connection; a blocking
+                           command's own timeout is added (redis_call_blocking) */
+    /* Up: connected, authenticated, scripts known; commands may be sent (also inside).
+     * Runs after every reconnect. */
+    void (*on_up)(void *arg);
+    /* Down: the connection ended or could not be made; another try is under way. Every
+     * pending command has had its callback before. */
+    void (*on_down)(void *arg, const struct err *e);
+    void *arg;
+};
+
+/* Exactly once per accepted command, from the loop, never from inside the call.
+ * reply is NULL when e->class is not ERR_NONE: an error reply (e->text is the server's
+ * line, class by verdict_redis, e->code 0) or a lost connection (e->code is
+ * REDIS_LOST: the command may have taken effect). The reply is valid during the
+ * callback only. */
+#define REDIS_LOST 1
+typedef void (*redis_fn)(void *arg, const struct redisReply *reply,
+                         const struct err *e);
+
+/* Starts connecting at once. Never NULL. */
+struct redis *redis_new(const struct redis_options *options);
+
+/* Ends it: pending commands get their callback with ERR_CANCELLED inside this call,
+ * nothing runs after it. NULL is fine. */
+void redis_free(struct redis *r);
+
+bool redis_is_up(const struct redis *r);
+
+/* Sends one command (binary safe; arguments are copied). lens may be NULL: strlen.
+ * Returns -1, e set, callback never runs: not up. */
+int redis_call(struct redis *r, redis_fn fn, void *arg, int argc,
+               const char *const *argv, const size_t *lens, struct err *e) MUST_CHECK;
+
+/* The same for BLMOVE and the like: wait_ms is added to the reply's deadline. */
+int redis_call_blocking(struct redis *r, redis_fn fn, void *arg, int argc,
+                        const char *const *argv, int64_t wait_ms,
+                        struct err *e) MUST_CHECK;
+
+/* EVALSHA of scripts[index] with numkeys keys followed by arguments in argv. */
+int redis_eval(struct redis *r, redis_fn fn, void *arg, size_t index, int numkeys,
+               int argc, const char *const *argv, const size_t *lens,
+               struct err *e) MUST_CHECK;
+
+enum reply_type { REPLY_NIL, REPLY_INT, REPLY_STRING, REPLY_ARRAY };
+enum reply_type
+reply_type(const struct redisReply *r);        /* a status counts as a string */
+int64_t reply_int(const struct redisReply *r); /* an integer, or a string that is one;
+                                                  0 otherwise */
+const char *
+reply_str(const struct redisReply *r); /* NUL-terminated; "" if not a string */
+size_t reply_len(const struct redisReply *r);
+size_t reply_count(const struct redisReply *r); /* 0 if not an array */
+const struct redisReply *reply_at(const struct redisReply *r, size_t i); /* i < count */
+
+#endif

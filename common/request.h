@@ -1,0 +1,69 @@
+/* request: one license request as it arrives on the list: JSON in, checked and normal
+ * values out, every fault at once. Pure: no clock, no socket. */
+#ifndef STOPGAP_REQUEST_H
+#define STOPGAP_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "buf.h"
+#include "err.h"
+
+#define REQUEST_MAX_BYTES 16384
+#define REQUEST_DIGEST_LEN 32 /* hex characters, without NUL */
+#define JOB_ID_LEN 26
+
+/* What the rules need to know from the settings. */
+struct request_rules {
+    const char *zendesk_url; /* NULL: ticket_url's host is not checked, none is built */
+    bool scope_required;
+    int64_t max_users; /* STOPGAP_MAX_USERS; the format's own limit is 1,000,000 */
+};
+
+/* Normal values. Unset optional strings are empty. */
+struct request {
+    int64_t ticket_id;              /* 0: not known (only in a faulty request) */
+    char email[ADDRESS_MAX + 1];    /* "" : not known */
+    int64_t users;                  /* 0: not known */
+    char requested_by[255 * 4 + 1]; /* up to 255 characters of UTF-8 */
+    char ticket_url[1024];
+    char note[500 * 4 + 1];
+    char plan[64];               /* lower case */
+    char license_expired_on[11]; /* "" or YYYY-MM-DD */
+    char idempotency_key[128 * 4 + 1];
+    char resend_of[JOB_ID_LEN + 1]; /* set: this is {"resend": ID, ...} and only
+                                       requested_by counts beside it */
+};
+
+/* Parses raw bytes. Faults go to `faults`, one a line: `field: what is wrong and what
+ * is allowed`; unknown fields and doubled keys name the field. Returns 0, or -1 when
+ * there was any fault; then *out still holds what was readable (for the failure
+ * issue's title). Bytes over REQUEST_MAX_BYTES, not UTF-8, not JSON, not an object:
+ * one fault that says where (byte offset) and why. */
+int request_parse(const char *raw, size_t len, const struct request_rules *rules,
+                  struct request *out, struct buf *faults) MUST_CHECK;
+
+/* The scope rule, for a request that parsed. accepted_ms: Redis's clock when the
+ * request was accepted. ERR_OUT_OF_SCOPE with the reason and where to turn. */
+int request_check_scope(const struct request *r, int64_t accepted_ms,
+                        struct err *e) MUST_CHECK;
+
+/* Compact JSON of the normal values: what is kept in the job record ("req"). */
+void request_encode(const struct request *r, struct buf *out);
+
+/* Back from request_encode. ERR_BUG if it does not read. */
+int request_decode(const char *json, size_t len, struct request *out,
+                   struct err *e) MUST_CHECK;
+
+/* Digest of everything but idempotency_key, as hex: "same key, same content?" */
+void request_digest(const struct request *r, char out[static REQUEST_DIGEST_LEN + 1]);
+
+/* Digest of ticket, address and user count, as hex: "the same license?" */
+void request_same_key(const struct request *r, char out[static REQUEST_DIGEST_LEN + 1]);
+
+/* Digest of any text in the same form, for key names built from foreign text. */
+void request_text_key(const char *text, char out[static REQUEST_DIGEST_LEN + 1]);
+
+#endif
