@@ -54,11 +54,12 @@ void gitlab_update(struct gitlab *g, enum gitlab_priority p, int64_t iid,
 
 /* Lists the token's own issues (GET /user once; author_username, state=all, scope=all,
  * created_after since_ms - 5 min, newest first, all pages up to 50) and compares
- * issue_has_marker; only titles that begin with title_prefix count (NULL: all), so that
- * a failure issue is not taken for a record. iid 0 = not there. Does not use search=.
- */
+ * issue_has_marker. Only issues whose title begins with one of title_prefixes
+ * (NULL-terminated) count, so that a failure issue is not taken for a record. iid 0 =
+ * not there. Does not use search= (full text would not find it reliably). */
 void gitlab_find(struct gitlab *g, enum gitlab_priority p, const char *job_id,
-                 int64_t since_ms, const char *title_prefix, gitlab_fn fn, void *arg);
+                 int64_t since_ms, const char *const *title_prefixes, gitlab_fn fn,
+                 void *arg);
 
 /* POST a note on an issue. */
 void gitlab_comment(struct gitlab *g, enum gitlab_priority p, int64_t iid,
