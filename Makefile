@@ -36,7 +36,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSTOPGAP_VERSION='"$(VERSION)"' -Icommon $
   $(HARDEN) $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CFLAGS)
 LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS))
 
-COMMON_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c))
+COMMON_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c)) $(BUILD)/common/queue_lua.o
 WORKER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
 CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard ctl/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -51,6 +51,15 @@ all: $(PROGRAMS)
 $(BUILD)/%.o: %.c Makefile VERSION
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/common/queue_lua.c: $(wildcard common/lua/*.lua) scripts/embed-lua
+	$(call say,LUA,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/embed-lua common/lua > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/common/queue_lua.o: $(BUILD)/common/queue_lua.c Makefile
+	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/libcommon.a: $(COMMON_OBJ)

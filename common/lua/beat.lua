@@ -1,0 +1,16 @@
+-- uses: prelude view ends adopt due
+-- ARGV wid, lease_ms, late_ms, retention_ms, seed, most to adopt, (field, value)...
+-- -> known (0 new, 1 alive, 2 revived), now, paused, jobs ready, due, follow-up due
+shrink()
+local wid = ARGV[1]
+local old = call('ZSCORE', P .. 'workers', wid)
+call('ZADD', P .. 'workers', now+tonumber(ARGV[2]), wid)
+call('HSET', P .. 'winfo:' .. wid, 'beat_ms', int(now), unpack(ARGV, 7))
+call('PEXPIRE', P .. 'winfo:' .. wid, 60000+10*tonumber(ARGV[2]))
+call('HSET', P .. 'cfg', 'retention_ms', ARGV[4])
+adopt_all(ARGV[5], ARGV[6], ARGV[3])
+local f = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
+local known = 0
+if old then known = tonumber(old) < now and 2 or 1 end
+local ready = call('LLEN', P .. 'pending') + call('LLEN', P .. 'solo')
+return {known, now, call('EXISTS', P .. 'paused'), ready, due(wid), tonumber(f[2] or -1)}

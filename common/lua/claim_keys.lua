@@ -1,0 +1,75 @@
+-- uses: prelude view ends
+-- ARGV id, wid, fence, req, digest, idem key or '', same key, ticket, retention_ms,
+-- who -> {'OK', earlier ids...} | {'DUP'|'REPLAY'|'RERUN'|'SPENT', first id} (this job
+-- has ended as a duplicate) | {'CLASH', first id} | {'LOST'}
+local id, wid, fence, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[9]
+local j = job(id)
+local f = call('HMGET', j, 'owner', 'fence', 'raw', 'accepted_ms')
+if f[1] ~= wid or f[2] ~= fence then return {'LOST'} end
+shrink()
+call('HSET', j, 'req', ARGV[4], 'digest', ARGV[5], 'ticket', ARGV[8])
+local function duplicate(kind, first, words)
+  ended(id)
+  call('HSET', j, 'dup_of', first, 'last', wid .. ' ' .. fence .. ' dup')
+  call('HDEL', j, 'owner')
+  call('LREM', P .. 'proc:' .. wid, 1, id)
+  event(id, 'duplicate of ' .. first .. ': ' .. words)
+  event(first, 'asked for again by ' .. ARGV[10] .. ' (request ' .. id .. '): ' .. words)
+  count('duplicate')
+  view(id)
+  return {kind, first}
+end
+if ARGV[6] ~= '' then
+  local key = P .. 'idem:' .. ARGV[6]
+  local first = call('GET', key)
+  if first and first ~= id then
+    local digest = call('HGET', job(first), 'digest')
+    if digest == ARGV[5] then
+      return duplicate('REPLAY', first, 'the same request came again')
+    end
+    if digest then return {'CLASH', first} end
+  end
+  call('SET', key, id, 'PX', keep)
+  call('HSET', j, 'idem', ARGV[6])
+end
+local same = P .. 'same:' .. ARGV[7]
+local first = call('GET', same)
+if first and first ~= id then
+  local o = call('HMGET', job(first), 'state', 'exp_ms', 'reruns', 'err_step', 'frozen',
+    's:email', 'iat_ms')
+  local stale = o[5] and not o[6] and tonumber(o[7] or 0) < now - 86400000
+  if o[1] == 'queued' or o[1] == 'active' or o[1] == 'delayed' then
+    return duplicate('DUP', first, 'it is still at work')
+  elseif o[1] == 'done' and tonumber(o[2] or 0) > now then
+    return duplicate('DUP', first, 'its license is still valid')
+  elseif o[1] == 'failed' and tonumber(o[3] or 0) >= 3 then
+    return duplicate('SPENT', first,
+      'it failed and was run again three times; an operator has to requeue it')
+  elseif o[1] == 'failed' and not stale then
+    if o[4] == 'validate' then
+      call('HSET', job(first), 'raw', f[3], 'accepted_ms', f[4])
+      call('HDEL', job(first), 'req', 'digest', 's:validate', 'clash')
+    end
+    call('HINCRBY', job(first), 'reruns', 1)
+    call('HSET', job(first), 'state', 'queued', 'attempt', '0')
+    call('HDEL', job(first), 'err_class', 'err_step', 'err_code', 'err_text',
+      'first_error_ms', 'losses', 'ended_ms')
+    call('LPUSH', P .. 'pending', first)
+    call('ZREM', P .. 'failed', first)
+    view(first)
+    return duplicate('RERUN', first, 'it had failed and runs again')
+  end
+end
+call('SET', same, id, 'PX', keep)
+local tickets = P .. 'ticket:' .. ARGV[8]
+local out = {'OK'}
+for _, other in ipairs(call('ZRANGE', tickets, -50, -1)) do
+  local o = call('HMGET', job(other), 's:email', 'state')
+  if other ~= id and o[1] then out[#out+1] = other end
+end
+of_ticket(id, ARGV[8])
+call('HSET', j, 'same', ARGV[7])
+if #out > 1 then call('HSET', j, 'earlier', table.concat(out, ' ', 2)) end
+call('HDEL', j, 'losses')
+view(id)
+return out

@@ -1,0 +1,21 @@
+-- uses: prelude
+-- ARGV how many, hold_ms -> {now, next due, {kind, id, token, earlier intent, HGETALL}...}
+-- An item stays in the set, pushed back by hold_ms: a worker that dies with it loses
+-- nothing.
+local out = {now, -1}
+local hold = now + tonumber(ARGV[2])
+local ready = call('ZRANGEBYSCORE', P .. 'follow', '-inf', int(now), 'LIMIT', 0, ARGV[1])
+for _, m in ipairs(ready) do
+  local kind, id = string.match(m, '^(%a+) (.+)$')
+  local f = call('HMGET', job(id), 'state', 's:email', 'i:report', 'report_iid')
+  if not f[1] or kind == 'late' and (f[2] or f[1] == 'done' or f[1] == 'failed') then
+    call('ZREM', P .. 'follow', m)
+  else
+    call('ZADD', P .. 'follow', hold, m)
+    if not f[4] then call('HSET', job(id), 'i:report', int(now)) end
+    out[#out+1] = {kind, id, int(hold), f[3] or '', call('HGETALL', job(id))}
+  end
+end
+local z = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
+if z[2] then out[2] = tonumber(z[2]) end
+return out

@@ -1,0 +1,56 @@
+-- uses: prelude view
+-- ARGV id, who, redo step or '', mail arrived (0|1), lift limit (0|1)
+-- -> {'OK'} | {'NONE'} | {'STATE', state} | {'STALE'} | {'NOTAMBIGUOUS'} |
+--    {'DUPLICATE', first id}
+-- Finished steps are kept; redo drops that step and all after it.
+local id, j, who, redo = ARGV[1], job(ARGV[1]), ARGV[2], ARGV[3]
+local f = call('HMGET', j, 'state', 'dup_of', 'frozen', 's:email', 'iat_ms', 'err_class',
+  'err_step')
+local state, arrived = f[1], ARGV[4] == '1'
+if not state then return {'NONE'} end
+if f[2] then return {'DUPLICATE', f[2]} end
+if not (state == 'failed' or state == 'delayed' or state == 'done' and redo ~= '') then
+  return {'STATE', state}
+end
+if arrived and f[6] ~= 'ambiguous' then return {'NOTAMBIGUOUS'} end
+-- A mail may be out there whose license is a day old by now: a person decides.
+if f[3] and not f[4] and redo == '' and not arrived
+  and tonumber(f[5] or 0) < now - 86400000 then
+  return {'STALE'}
+end
+
+local results = {
+  {'validate', 's:validate', 'req'},
+  {'sign', 's:sign', 'lic', 'lic_id', 'kid', 'lic_format', 'iat_ms', 'exp_ms', 'frozen'},
+  {'email', 's:email', 'i:email', 'msgid', 'ambiguous', 'mail_arrived'},
+  {'record', 's:record', 'i:record', 'iid', 'issue_url'},
+  {'close', 's:close'},
+}
+local on = false
+for _, r in ipairs(results) do
+  on = on or r[1] == redo
+  if on then call('HDEL', j, unpack(r, 2)) end
+end
+if redo ~= '' and not on then return redis.error_reply('ERR unknown step') end
+if redo == 'validate' or redo == 'sign' or redo == 'email' then
+  call('HINCRBY', j, 'mail_serial', 1)
+  call('HSET', j, 'mail_date_ms', int(now))
+end
+if arrived then
+  call('HSET', j, 'mail_arrived', '1', 's:email',
+    int(now) .. ' 0 ' .. who .. ' says that the mail arrived')
+  call('HDEL', j, 'i:email')
+end
+if ARGV[5] == '1' then call('HSET', j, 'lifted', '1') end
+if f[7] == 'validate' and f[6] == 'out_of_scope' then call('HSET', j, 'released', '1') end
+
+call('HINCRBY', j, 'requeues', 1)
+call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0')
+call('HDEL', j, 'err_class', 'err_step', 'err_code', 'err_text', 'first_error_ms', 'losses',
+  'ended_ms', 'due_ms')
+call('LPUSH', P .. 'pending', id)
+for _, set in ipairs({'failed', 'done', 'delayed'}) do call('ZREM', P .. set, id) end
+event(id, 'requeued by ' .. who .. (redo ~= '' and ', redo ' .. redo or ''))
+count('requeued')
+view(id)
+return {'OK'}

@@ -1,0 +1,24 @@
+-- uses: prelude view
+-- ARGV id, who -> {'OK', id} | {'NONE'} | {'STATE', state} | {'EXPIRED'} | {'SPENT'}
+local id = ARGV[1]
+for i = 1, 5 do
+  local first = call('HGET', job(id), 'dup_of')
+  if first then id = first else break end
+end
+local j = job(id)
+local f = call('HMGET', j, 'state', 'lic', 'exp_ms', 'resends')
+if not f[1] then return {'NONE'} end
+if f[1] ~= 'done' or not f[2] then return {'STATE', f[1]} end
+if tonumber(f[3] or 0) <= now then return {'EXPIRED'} end
+if tonumber(f[4] or 0) >= 3 then return {'SPENT'} end
+call('HINCRBY', j, 'resends', 1)
+call('HINCRBY', j, 'mail_serial', 1)
+call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0', 'mail_date_ms',
+  int(now))
+call('HDEL', j, 's:email', 'i:email', 'mail_arrived', 'ended_ms')
+call('LPUSH', P .. 'pending', id)
+call('ZREM', P .. 'done', id)
+event(id, 'to be mailed again, asked for by ' .. ARGV[2])
+count('resent')
+view(id)
+return {'OK', id}

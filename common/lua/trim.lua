@@ -1,0 +1,21 @@
+-- uses: prelude
+-- ARGV retention_ms -> how many jobs were removed with everything of theirs
+local n = 0
+for _, set in ipairs({'done', 'failed'}) do
+  local old = call('ZRANGEBYSCORE', P .. set, '-inf', int(now - tonumber(ARGV[1])), 'LIMIT',
+    0, 50)
+  for _, id in ipairs(old) do
+    local f = call('HMGET', job(id), 'same', 'idem', 'ticket')
+    for i, key in ipairs({'same:', 'idem:'}) do
+      if f[i] and call('GET', P .. key .. f[i]) == id then
+        call('DEL', P .. key .. f[i])
+      end
+    end
+    if f[3] then call('ZREM', P .. 'ticket:' .. f[3], id) end
+    call('ZREM', P .. 'follow', 'report ' .. id, 'late ' .. id)
+    call('DEL', job(id), P .. 'log:' .. id, P .. 'view:' .. id)
+    call('ZREM', P .. set, id)
+    n = n+1
+  end
+end
+return n

@@ -1,0 +1,28 @@
+-- view: what the receiver may read of a job: no license, no address.
+local function masked(s)
+  return (string.gsub(s, '([%w])[%w%.%+%-_]*@', '%1***@'))
+end
+
+local function view(id)
+  local f = call('HMGET', job(id), 'state', 'ticket', 's:validate', 's:sign', 's:email',
+    's:record', 's:close', 'err_class', 'err_text', 'issue_url', 'report_url', 'dup_of',
+    'exp_ms')
+  local steps = {}
+  for i, name in ipairs({'validate', 'sign', 'email', 'record', 'close'}) do
+    if f[2+i] then steps[#steps+1] = name end
+  end
+  local v = {job_id = id, status = f[1], steps = steps, updated_ms = now}
+  if #steps == 0 then v.steps = nil end -- cjson would write {} for an empty list
+  if f[2] then v.ticket_id = tonumber(f[2]) end
+  if f[8] then v.error = {class = f[8], text = masked(f[9] or '')} end
+  if f[10] then v.issue_url = f[10] end
+  if f[11] then v.report_url = f[11] end
+  if f[12] then v.duplicate_of = f[12] end
+  if f[13] then v.expires_ms = tonumber(f[13]) end
+  local text = cjson.encode(v)
+  local keep = call('HGET', P .. 'cfg', 'retention_ms') or '2592000000'
+  call('SET', P .. 'view:' .. id, text, 'PX', keep)
+  if f[2] and not f[12] then
+    call('SET', P .. 'view:t:' .. f[2], text, 'PX', keep)
+  end
+end

@@ -1,0 +1,226 @@
+/* queue: the keys of one queue and each thing that can be done to it, as typed calls on
+ * the Redis client. Knows keys, scripts and their answers; no socket of its own, no
+ * loop, no decisions about jobs. docs/queue.md is its contract. */
+#ifndef STOPGAP_QUEUE_H
+#define STOPGAP_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "err.h"
+#include "job.h"
+#include "redis.h"
+
+struct settings;
+struct queue;
+
+#define QUEUE_KEY_MAX 256
+
+/* wid: this worker incarnation's id; NULL for programs that take no jobs. Borrows redis
+ * and settings for its life. The client must have been made with queue_scripts. */
+struct queue *queue_new(struct redis *redis, const struct settings *settings,
+                        const char *wid);
+void queue_free(struct queue *q);
+
+/* prefix + name + tail, e.g. ("job:", id), ("pending", ""). */
+void queue_key(const struct queue *q, const char *name, const char *tail,
+               char out[static QUEUE_KEY_MAX]);
+
+/* All calls below: 0 = the callback runs exactly once, later, from the loop; -1 = *e
+ * set, it never runs (not connected). In the callback e->class ERR_NONE means that
+ * Redis answered; otherwise the other arguments are void, and e->code REDIS_LOST means
+ * that the call may have taken effect: every call is safe to repeat as it is. */
+
+/* ---- fields to write into a job's hash ---- */
+
+#define QUEUE_WRITE_MAX 40
+
+/* Values are copied; names are static strings. "@now@" in a value becomes Redis's time.
+ */
+struct queue_write {
+    struct buf text;
+    struct {
+        const char *name;
+        size_t at, len;
+    } set[QUEUE_WRITE_MAX];
+    size_t sets;
+    const char *del[QUEUE_WRITE_MAX];
+    size_t dels;
+};
+void queue_write_init(struct queue_write *w);
+void queue_write_done(struct queue_write *w);
+void queue_write_reset(struct queue_write *w);
+bool queue_write_empty(const struct queue_write *w);
+void queue_write_bytes(struct queue_write *w, const char *name, const void *value,
+                       size_t len);
+void queue_write_str(struct queue_write *w, const char *name, const char *value);
+void queue_write_int(struct queue_write *w, const char *name, int64_t value);
+void queue_write_del(struct queue_write *w, const char *name);
+
+/* ---- a worker's part ---- */
+
+struct queue_beat {
+    int known;      /* 0: this worker was not registered (new, or reaped), 1: alive,
+                       2: its lease had run out but nobody had taken its jobs */
+    int64_t now_ms; /* Redis's clock */
+    bool paused;
+    int64_t ready;  /* jobs that could be taken at once */
+    int64_t due_ms; /* -1: nothing */
+    int64_t follow_due_ms;
+};
+typedef void (*queue_beat_fn)(void *arg, const struct queue_beat *b,
+                              const struct err *e);
+
+/* What others see of this worker in `stopgapctl workers`. */
+struct queue_info {
+    const char *host;
+    int64_t pid;
+    int64_t busy;
+    int64_t started_ms;
+    const char *state; /* "running", "quiet", "draining" */
+};
+
+/* Extends the lease, registers if need be, adopts inbox entries. */
+int queue_beat(struct queue *q, const struct queue_info *info, queue_beat_fn fn,
+               void *arg, struct err *e) MUST_CHECK;
+
+enum queue_take_status { QUEUE_TAKE_OK, QUEUE_TAKE_PAUSED, QUEUE_TAKE_EXPIRED };
+struct queue_batch {
+    enum queue_take_status status;
+    int64_t now_ms;
+    int64_t due_ms;    /* -1: nothing */
+    bool solo_waiting; /* a job that lost two workers waits for an idle one */
+    size_t count;
+    const struct redisReply *reply; /* for queue_batch_job */
+};
+typedef void (*queue_take_fn)(void *arg, const struct queue_batch *b,
+                              const struct err *e);
+
+struct queue_want {
+    size_t jobs;
+    bool reap; /* take back the jobs of workers whose lease ran out */
+    bool idle; /* nothing is in flight here */
+};
+int queue_take(struct queue *q, const struct queue_want *want, queue_take_fn fn,
+               void *arg, struct err *e) MUST_CHECK;
+
+/* Job i of a batch, decoded; valid batches only inside the callback. *solo: it must run
+ * alone. */
+int queue_batch_job(const struct queue_batch *b, size_t i, struct job *out, bool *solo,
+                    struct err *e) MUST_CHECK;
+
+enum queue_saved {
+    QUEUE_SAVED,
+    QUEUE_NOT_YOURS, /* reaped, or ended meanwhile: nothing was written */
+    QUEUE_LATE,      /* not yours any more, but the result was accepted */
+    QUEUE_GUARDED,   /* somebody has that result already: nothing was written */
+    QUEUE_CAPPED     /* a cap is reached: nothing was written; `cap` names it */
+};
+typedef void (*queue_save_fn)(void *arg, enum queue_saved saved, const char *cap,
+                              const struct err *e);
+
+struct queue_cap {
+    char name[80]; /* "day", "agent:<digest>", "addr:<digest>" */
+    int64_t limit;
+};
+struct queue_save {
+    const struct job *job; /* id and fence */
+    enum job_step late; /* STEP_COUNT: none; else this write carries that step's result
+                           and counts even from a former owner */
+    const char *guard;  /* field that must not be there yet; NULL: none */
+    const struct queue_cap *caps;
+    size_t cap_count;
+    const struct queue_write *write;
+};
+int queue_save(struct queue *q, const struct queue_save *save, queue_save_fn fn,
+               void *arg, struct err *e) MUST_CHECK;
+
+enum queue_claim {
+    QUEUE_CLAIM_OK,
+    QUEUE_CLAIM_DUP,    /* the first is at work, or its license is valid */
+    QUEUE_CLAIM_REPLAY, /* same idempotency key, same content */
+    QUEUE_CLAIM_RERUN,  /* the first had failed and runs again */
+    QUEUE_CLAIM_SPENT,  /* it has done so three times */
+    QUEUE_CLAIM_CLASH,  /* same idempotency key, other content: still ours */
+    QUEUE_CLAIM_LOST    /* not ours any more */
+};
+/* other: the first job's id (DUP to CLASH), or the ids of earlier licenses of the
+ * ticket, blank-separated, "" if none (OK). From DUP to SPENT the job has ended as a
+ * duplicate. */
+typedef void (*queue_claim_fn)(void *arg, enum queue_claim claim, const char *other,
+                               const struct err *e);
+int queue_claim(struct queue *q, const struct job *job, const struct request *request,
+                queue_claim_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+enum queue_verb { QUEUE_DONE, QUEUE_FAIL, QUEUE_RETRY, QUEUE_SNOOZE, QUEUE_RELEASE };
+typedef void (*queue_done_fn)(void *arg, bool yours, const struct err *e);
+/* event: a line for the timeline, or "". */
+int queue_finish(struct queue *q, const struct job *job, enum queue_verb verb,
+                 int64_t delay_ms, const char *event, const struct queue_write *write,
+                 queue_done_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+/* Ends a {"resend": ID} request as a pointer at its target. */
+int queue_point_at(struct queue *q, const struct job *job, const char *event,
+                   const char *target, queue_done_fn fn, void *arg,
+                   struct err *e) MUST_CHECK;
+
+/* Follow-ups: what happens after, outside the job's slot. */
+struct queue_follow {
+    const char *kind; /* "report", "late" */
+    const char *id;
+    char token[24];
+    int64_t earlier_intent_ms; /* 0: the first attempt; else look before creating */
+    const char *fixed_url;     /* issue of the job that solved this one, "" if none */
+};
+struct queue_follows {
+    int64_t now_ms;
+    int64_t due_ms;
+    size_t count;
+    const struct redisReply *reply;
+};
+typedef void (*queue_follow_fn)(void *arg, const struct queue_follows *f,
+                                const struct err *e);
+/* hold_ms: if this worker dies with an item, another may have it after that. */
+int queue_follow_take(struct queue *q, size_t most, int64_t hold_ms, queue_follow_fn fn,
+                      void *arg, struct err *e) MUST_CHECK;
+int queue_follow_item(const struct queue_follows *f, size_t i,
+                      struct queue_follow *item, struct job *job,
+                      struct err *e) MUST_CHECK;
+/* Fields are written always; the item is put off by delay_ms, or removed (-1), unless
+ * it was scheduled anew meanwhile. token "": only the fields. */
+int queue_follow_done(struct queue *q, const char *kind, const char *id,
+                      const char *token, int64_t delay_ms,
+                      const struct queue_write *write, queue_done_fn fn, void *arg,
+                      struct err *e) MUST_CHECK;
+
+/* Takes back all jobs of a worker that is known to be dead. */
+int queue_reap_worker(struct queue *q, const char *wid, queue_done_fn fn, void *arg,
+                      struct err *e) MUST_CHECK;
+
+/* Removes jobs past their retention, with everything of theirs. */
+int queue_trim(struct queue *q, queue_done_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+/* ---- an operator's part: the answer's first word, the second (or "") ---- */
+
+typedef void (*queue_answer_fn)(void *arg, const char *word, const char *detail,
+                                const struct err *e);
+struct queue_requeue {
+    const char *id;
+    const char *who;
+    const char *redo; /* step name or "" */
+    bool mail_arrived;
+    bool lift_limit;
+};
+/* OK | NONE | STATE state | STALE | NOTAMBIGUOUS | DUPLICATE first-id */
+int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answer_fn fn,
+                  void *arg, struct err *e) MUST_CHECK;
+/* OK id | NONE | STATE state | EXPIRED | SPENT */
+int queue_resend(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
+                 void *arg, struct err *e) MUST_CHECK;
+/* OK | NONE | STATE state */
+int queue_discard(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
+                  void *arg, struct err *e) MUST_CHECK;
+
+#endif
