@@ -2,4 +2,4 @@
 -- ARGV dead wid. For a predecessor on the same host whose process is known to be gone.
 shrink()
 reap(ARGV[1])
-return 1
+return {1}

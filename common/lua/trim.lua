@@ -1,5 +1,5 @@
 -- uses: prelude
--- ARGV retention_ms -> how many jobs were removed with everything of theirs
+-- ARGV retention_ms -> {how many jobs were removed, with everything of theirs}
 local n = 0
 for _, set in ipairs({'done', 'failed'}) do
   local old = call('ZRANGEBYSCORE', P .. set, '-inf', int(now - tonumber(ARGV[1])), 'LIMIT',
@@ -18,4 +18,4 @@ for _, set in ipairs({'done', 'failed'}) do
     n = n+1
   end
 end
-return n
+return {n}
