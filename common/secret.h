@@ -29,7 +29,9 @@ void secret_wipe(void *p, size_t len);
 /* Reads a whole file of at most max bytes. Refused with ERR_CONFIG, naming the file
  * and the mend ("chmod 600 FILE"), when it is not a regular file, is readable or
  * writable by group or others, or belongs to neither this user nor root. Blocking:
- * start-up and HUP only. strip: one trailing newline is dropped. */
+ * start-up and HUP only. strip: one trailing newline is dropped. An empty file gives
+ * an empty secret. A file that only an ACL for this user opens (systemd's
+ * credentials) is fine; so is a symbolic link to a fine file. */
 int secret_read_file(struct secret *s, const char *path, size_t max, bool strip,
                      struct err *e) MUST_CHECK;
 
@@ -37,8 +39,13 @@ int secret_read_file(struct secret *s, const char *path, size_t max, bool strip,
 int secret_write_file(const char *path, const void *bytes, size_t len,
                       struct err *e) MUST_CHECK;
 
-/* Once, first thing in main: libsodium set up, no core dumps, not dumpable, umask 077.
- * Returns -1 with a reason when memory cannot be locked (a warning, not an end). */
+/* The same with mode 0644, for the public half of a key. */
+int secret_write_public_file(const char *path, const void *bytes, size_t len,
+                             struct err *e) MUST_CHECK;
+
+/* Once, first thing in main: libsodium set up, no core dumps, not dumpable, no new
+ * privileges by exec, umask 077. Returns -1 with a reason when memory cannot be locked
+ * or a part of it failed (a warning, not an end; ERR_BUG is an end). */
 int secret_harden_process(struct err *e);
 
 #endif
