@@ -1,8 +1,8 @@
 /* settings: every STOPGAP_ name, in one table, for all three programs.
  *
- * The table (settings.c) holds name, type, default, limits, who needs it, whether it
- * is secret and what it means; it feeds parsing, `config`, --help and the check that
- * docs/config.md names each one. This is the only file that reads the environment. */
+ * The table (settings_table.c) holds name, type, default, limits, who needs it, whether
+ * it is secret and what it means; it feeds parsing, `config`, --help and the check that
+ * docs/config.md names each one. settings_*.c alone read the environment. */
 #ifndef STOPGAP_SETTINGS_H
 #define STOPGAP_SETTINGS_H
 
@@ -45,6 +45,15 @@ struct smtp_url {
 struct listen_addr {
     char *host;
     int port;
+};
+
+/* Where a value came from. */
+enum setting_origin {
+    SETTING_DEFAULT,
+    SETTING_ENVIRONMENT,
+    SETTING_ENV_FILE,
+    SETTING_SECRET_FILE, /* NAME_FILE */
+    SETTING_CREDENTIAL,  /* $CREDENTIALS_DIRECTORY */
 };
 
 /* Values, defaults filled in. Strings are NULL when unset and without default. */
@@ -115,6 +124,7 @@ struct settings {
     char *seal_key_file;
     int log_level; /* enum log_level */
     bool log_json;
+    unsigned char *origins; /* enum setting_origin of each row; NULL: all default */
 };
 
 /* Reads the environment and, when env_file is not NULL, a file of KEY=value lines
@@ -123,9 +133,13 @@ struct settings {
  * only, at most 64 KiB, one trailing newline dropped; NAME and NAME_FILE together is
  * an error. $CREDENTIALS_DIRECTORY/name is looked at last (systemd credentials).
  *
+ * An empty value is as if it were not set. An env file that holds secrets must be owner
+ * only, too. `program` may be several, or-ed: what doctor needs.
+ *
  * Every fault is appended to `faults`, one line each: the name, what is wrong, what is
- * allowed. Unknown STOPGAP_ names are faults. Only what `program` needs is demanded.
- * Secrets are wiped from the environment (and from environ) once read.
+ * allowed. Unknown STOPGAP_ names are faults. Only what `program` needs is demanded;
+ * other programs' settings are checked for form, their secrets neither fetched nor
+ * kept. Secrets are wiped from the environment (and from environ) once read.
  *
  * Returns a value for settings_free, or NULL if there was any fault. */
 struct settings *settings_load(enum program program, const char *env_file,
@@ -134,10 +148,15 @@ struct settings *settings_load(enum program program, const char *env_file,
 /* Wipes secrets. NULL is fine. */
 void settings_free(struct settings *s);
 
-/* One line per setting of `program`: NAME, value or "(secret, set)", and whether it is
- * the default; as a table for people or as JSON. */
+/* One line per setting of `program`: NAME, value or "(secret, set)", and where it came
+ * from ("default": nobody set it); as a table for people or as JSON, an object of
+ * NAME: {"value", "default", "source"}. */
 void settings_print(const struct settings *s, enum program program, bool json,
                     struct buf *out);
+
+/* For --help: name, default, meaning and what is allowed, of each setting of `program`.
+ */
+void settings_help(enum program program, struct buf *out);
 
 /* Warnings that do not stop the start (SMTP without TLS to another host, ...), one a
  * line. */
