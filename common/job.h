@@ -73,6 +73,10 @@ struct job {
     struct job_intent email_intent;
     struct job_intent record_intent;
 
+    bool released; /* an operator let it pass the scope rule */
+    bool lifted;   /* an operator let it pass the caps */
+    bool frozen;   /* a mail intent was written: the license keeps its bytes */
+
     char *license; /* the text, owned, or NULL */
     char license_id[LICENSE_ID_LEN + 1];
     char key_id[LICENSE_KEY_ID_MAX];
@@ -91,6 +95,10 @@ struct job {
     char *issue_url;
     int64_t report_iid; /* the failure issue */
     char *report_url;
+    bool report_closed;
+    bool report_noted;    /* the comment that closes it is there */
+    int64_t report_tries; /* that failed in a row */
+    char *discarded;      /* who discarded the job */
 
     char *dup_of;   /* this request ended as a duplicate of that job */
     char *fixed_by; /* a later job of the ticket that succeeded */

@@ -213,7 +213,8 @@ struct queue_requeue {
     bool mail_arrived;
     bool lift_limit;
 };
-/* OK | NONE | STATE state | STALE | NOTAMBIGUOUS | DUPLICATE first-id */
+/* OK | NONE | STATE state | STALE | AMBIGUOUS (say which: mail_arrived or redo email) |
+ * NOTAMBIGUOUS | DUPLICATE first-id */
 int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answer_fn fn,
                   void *arg, struct err *e) MUST_CHECK;
 /* OK id | NONE | STATE state | EXPIRED | SPENT */

@@ -1,10 +1,11 @@
 -- uses: prelude view ends
 -- ARGV id, wid, fence, req, digest, idem key or '', same key, ticket, retention_ms,
--- who -> {'OK', earlier ids...} | {'DUP'|'REPLAY'|'RERUN'|'SPENT', first id} (this job
+-- who
+-- -> {'OK', earlier ids...} | {'DUP'|'REPLAY'|'RERUN'|'SPENT', first id} (this job
 -- has ended as a duplicate) | {'CLASH', first id} | {'LOST'}
 local id, wid, fence, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[9]
 local j = job(id)
-local f = call('HMGET', j, 'owner', 'fence', 'raw', 'accepted_ms')
+local f = call('HMGET', j, 'owner', 'fence', 'raw', 'accepted_ms', 'clash')
 if f[1] ~= wid or f[2] ~= fence then return {'LOST'} end
 shrink()
 call('HSET', j, 'req', ARGV[4], 'digest', ARGV[5], 'ticket', ARGV[8])
@@ -18,6 +19,12 @@ local function duplicate(kind, first, words)
   count('duplicate')
   view(id)
   return {kind, first}
+end
+if f[5] then
+  if call('HGET', job(f[5]), 'digest') == ARGV[5] then
+    return duplicate('REPLAY', f[5], 'the same request came again')
+  end
+  return {'CLASH', f[5]}
 end
 if ARGV[6] ~= '' then
   local key = P .. 'idem:' .. ARGV[6]

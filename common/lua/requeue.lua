@@ -1,6 +1,6 @@
 -- uses: prelude view
 -- ARGV id, who, redo step or '', mail arrived (0|1), lift limit (0|1)
--- -> {'OK'} | {'NONE'} | {'STATE', state} | {'STALE'} | {'NOTAMBIGUOUS'} |
+-- -> {'OK'} | {'NONE'} | {'STATE', state} | {'STALE'} | {'AMBIGUOUS'} | {'NOTAMBIGUOUS'} |
 --    {'DUPLICATE', first id}
 -- Finished steps are kept; redo drops that step and all after it.
 local id, j, who, redo = ARGV[1], job(ARGV[1]), ARGV[2], ARGV[3]
@@ -13,6 +13,7 @@ if not (state == 'failed' or state == 'delayed' or state == 'done' and redo ~= '
   return {'STATE', state}
 end
 if arrived and f[6] ~= 'ambiguous' then return {'NOTAMBIGUOUS'} end
+if f[6] == 'ambiguous' and redo == '' and not arrived then return {'AMBIGUOUS'} end
 -- A mail may be out there whose license is a day old by now: a person decides.
 if f[3] and not f[4] and redo == '' and not arrived
   and tonumber(f[5] or 0) < now - 86400000 then

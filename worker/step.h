@@ -1,0 +1,23 @@
+/* step: the steps of a job. Each is called with the record loaded and returns an
+ * outcome (task.h). The table that orders them is in task.c. */
+#ifndef STOPGAP_STEP_H
+#define STOPGAP_STEP_H
+
+#include "task.h"
+
+enum outcome step_validate(struct task *t);
+enum outcome step_sign(struct task *t);
+enum outcome step_email(struct task *t);
+enum outcome step_record(struct task *t);
+enum outcome step_close(struct task *t);
+
+/* Ends the SMTP operation under way, if any, for a task that is about to end. */
+void step_email_abandon(struct task *t);
+
+/* The same for a task that shall end because of it: it is resumed. */
+void step_email_stop(struct task *t);
+
+/* An issue that this worker made but may not keep: closed as [Duplicate]. */
+void step_record_stray(struct worker *w, const struct job *job);
+
+#endif

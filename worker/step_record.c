@@ -1,0 +1,148 @@
+/* step_record: the GitLab issue, [Pending] until it is closed. GitLab has no
+ * idempotency key: when an earlier attempt's outcome is unknown this looks before it
+ * creates, and believes "not there" only when GitLab can no longer be at work on the
+ * lost request. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gitlab.h"
+#include "issue.h"
+#include "log.h"
+#include "mem.h"
+#include "settings.h"
+#include "step.h"
+
+static enum outcome failed(struct task *t, const struct gitlab_result *r)
+{
+    t->err = r->err;
+    worker_lane_report(t->worker, &t->worker->gitlab_lane, &r->err);
+    return OUTCOME_FAILED;
+}
+
+static void write_result(struct task *t, struct queue_write *w)
+{
+    queue_write_int(w, "iid", t->job.issue_iid);
+    queue_write_str(w, "issue_url", t->job.issue_url);
+    queue_write_del(w, "i:record");
+}
+
+static enum outcome recorded(struct task *t, const struct gitlab_result *r)
+{
+    worker_lane_report(t->worker, &t->worker->gitlab_lane, &r->err);
+    t->job.issue_iid = r->iid;
+    mem_set(&t->job.issue_url, r->url);
+    t->late_step = STEP_RECORD;
+    write_result(t, &t->dirty);
+    write_result(t, &t->late);
+    task_mark(t, STEP_RECORD, "");
+    return OUTCOME_DONE;
+}
+
+static void on_created(void *arg, const struct gitlab_result *r)
+{
+    struct task *t = arg;
+
+    if (r->err.class == ERR_NONE) {
+        task_resume(t, recorded(t, r));
+        return;
+    }
+    if (!r->unknown)
+        queue_write_del(&t->dirty, "i:record");
+    task_resume(t, failed(t, r));
+}
+
+static void create(struct task *t)
+{
+    struct buf title, text;
+
+    buf_init(&title, 2048);
+    buf_init(&text, ISSUE_TEXT_MAX);
+    issue_title(ISSUE_PENDING, &t->job, &title);
+    issue_success_text(&t->job, &text);
+    gitlab_create(t->worker->gitlab, GITLAB_RECORD, title.data, text.data, on_created,
+                  t);
+    buf_done(&text);
+    buf_done(&title);
+}
+
+static void save_intent(struct task *t)
+{
+    char intent[256];
+
+    (void)snprintf(intent, sizeof intent, "%s %lld @now@", t->worker->wid,
+                   (long long)t->job.fence);
+    queue_write_str(&t->dirty, "i:record", intent);
+    t->guard = "s:record";
+    task_flush(t, create);
+}
+
+static void on_found(void *arg, const struct gitlab_result *r)
+{
+    struct task *t = arg;
+    int64_t age_ms = worker_now_ms(t->worker) - t->job.record_intent.at_ms;
+    int64_t settle_ms = t->worker->settings->gitlab_settle_ms;
+
+    if (r->err.class != ERR_NONE) {
+        task_resume(t, failed(t, r));
+        return;
+    }
+    if (r->iid) {
+        task_resume(t, recorded(t, r));
+        return;
+    }
+    if (age_ms >= settle_ms) {
+        save_intent(t);
+        return;
+    }
+    t->snooze_ms = settle_ms - age_ms;
+    (void)err_set(
+        &t->err, ERR_TRANSIENT, 0,
+        "GitLab did not answer an earlier creation of the issue; looking again "
+        "before it is repeated");
+    task_resume(t, OUTCOME_FAILED);
+}
+
+enum outcome step_record(struct task *t)
+{
+    static const char *const titles[] = {"[Pending]", "[Success]", NULL};
+    struct worker *w = t->worker;
+
+    t->snooze_ms = lane_wait_ms(&w->gitlab_lane, worker_loop_ms(w));
+    if (t->snooze_ms) {
+        t->err = w->gitlab_lane.why;
+        return OUTCOME_FAILED;
+    }
+    if (t->job.record_intent.at_ms)
+        gitlab_find(w->gitlab, GITLAB_RECORD, t->job.id, t->job.record_intent.at_ms,
+                    titles, on_found, t);
+    else
+        save_intent(t);
+    return OUTCOME_PENDING;
+}
+
+/* ---- an issue nobody will own ---- */
+
+static void on_stray_closed(void *arg, const struct gitlab_result *r)
+{
+    struct log_line l;
+    char *job_id = arg;
+
+    log_begin(&l, r->err.class == ERR_NONE ? LOG_INFO : LOG_WARN, "stray_issue");
+    log_str(&l, "job", job_id);
+    log_int(&l, "iid", r->iid);
+    if (r->err.class != ERR_NONE)
+        log_err(&l, &r->err);
+    log_end(&l);
+    free(job_id);
+}
+
+void step_record_stray(struct worker *w, const struct job *job)
+{
+    struct buf title;
+
+    buf_init(&title, 2048);
+    issue_title(ISSUE_DUPLICATE, job, &title);
+    gitlab_update(w->gitlab, GITLAB_RECORD, job->issue_iid, title.data, NULL, "close",
+                  on_stray_closed, mem_strdup(job->id));
+    buf_done(&title);
+}

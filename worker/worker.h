@@ -1,0 +1,103 @@
+/* worker: what all parts of this process share: settings, clients, lanes, the clock,
+ * the list of tasks. Its own part (worker.c) keeps the lease, takes jobs while there is
+ * room, and drains; it knows nothing of steps. */
+#ifndef STOPGAP_WORKER_H
+#define STOPGAP_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "lane.h"
+#include "queue.h"
+
+struct gitlab;
+struct http;
+struct license_key;
+struct redis;
+struct settings;
+struct smtp;
+struct task;
+struct templates;
+struct tls;
+struct follow;
+
+enum worker_mode { WORKER_RUNNING, WORKER_QUIET, WORKER_DRAINING };
+
+struct worker {
+    uv_loop_t *loop;
+    const struct settings *settings;
+    struct tls *tls;
+    struct license_key *key;
+    struct templates *templates;
+    char wid[160];
+    char host_name[80];
+    int64_t started_ms;
+
+    struct redis *redis;        /* commands */
+    struct redis *wait_inbox;   /* blocks until the inbox has something */
+    struct redis *wait_pending; /* the same for jobs that are ready */
+    struct queue *queue;
+    struct smtp *smtp;
+    struct http *http;
+    struct gitlab *gitlab;
+    struct lane smtp_lane, gitlab_lane;
+    struct follow *follow;
+
+    struct task *tasks; /* in flight */
+    size_t task_count;
+    bool solo;         /* the one in flight runs alone */
+    bool solo_waiting; /* such a job waits for us to be idle */
+
+    enum worker_mode mode;
+    bool registered;                      /* beaten since the last (re)connect */
+    bool paused;                          /* the queue is */
+    bool taking;                          /* a take is under way */
+    int64_t reap_after_ms;                /* loop clock: reap nobody before */
+    int64_t beat_sent_ms, lease_until_ms; /* loop clock */
+    int64_t redis_offset_ms;              /* Redis's clock minus the loop's */
+    bool waiting[2]; /* a blocking wait is under way on inbox, pending */
+    uint64_t beats;  /* sent; every so many, old jobs are removed too */
+    uv_timer_t beat_timer, due_timer, drain_timer;
+    uv_signal_t signals[6];
+    bool closing;
+    int exit_code;
+};
+
+/* Makes the clients and starts. *w is zeroed but loop, settings, tls, key, templates.
+ * ERR_CONFIG if a client cannot be set up. */
+int worker_start(struct worker *w, struct err *e) MUST_CHECK;
+
+/* Makes the loop return; what is still in flight is left to the lease. */
+void worker_stop(struct worker *w);
+
+/* After the loop has returned: frees everything that worker_start made. The signal
+ * handles are the caller's and must be closing already. */
+void worker_close(struct worker *w);
+
+/* TERM: stop taking, finish what runs; after STOPGAP_DRAIN_TIMEOUT release the rest. */
+void worker_drain(struct worker *w);
+
+/* TSTP and CONT. */
+void worker_quiet(struct worker *w, bool quiet);
+
+/* A task has ended: there may be room. */
+void worker_task_ended(struct worker *w);
+
+/* Monotonic milliseconds: for durations and deadlines inside this process. */
+int64_t worker_loop_ms(const struct worker *w);
+
+/* Redis's clock, by its last answer: the only time that enters a record or a license.
+ */
+int64_t worker_now_ms(const struct worker *w);
+
+/* What is left of the lease; an irreversible effect is not begun on a thin one. */
+bool worker_lease_is_safe(const struct worker *w);
+
+/* Feeds a lane and logs when it closes (error when only a person can mend it) or opens.
+ */
+void worker_lane_report(struct worker *w, struct lane *l, const struct err *e);
+
+#endif
