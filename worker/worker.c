@@ -259,10 +259,10 @@ static void beat(struct worker *w)
     struct err e;
 
     w->beat_sent_ms = worker_loop_ms(w);
-    (void)queue_beat(w->queue, &info, on_beat, w, &e); /* down: on_up beats */
-    if (w->beats++ % TRIM_EVERY_BEATS == 0)
-        (void)queue_trim(w->queue, on_trimmed, w,
-                         &e); /* the next time will do as well */
+    if (queue_beat(w->queue, &info, on_beat, w, &e))
+        return; /* not connected: on_up beats */
+    if (w->beats++ % TRIM_EVERY_BEATS == 0 && queue_trim(w->queue, on_trimmed, w, &e))
+        on_trimmed(w, false, &e);
 }
 
 static void on_beat_timer(uv_timer_t *timer)
@@ -292,8 +292,8 @@ static void on_workers(void *arg, const struct redisReply *r, const struct err *
         if (!identity_is_dead_neighbour(w->wid, wid))
             continue;
         log_msg(LOG_INFO, "predecessor", "%s is gone: its jobs are taken back", wid);
-        (void)queue_reap_worker(w->queue, wid, on_reaped, w,
-                                &ignored); /* else by lease */
+        if (queue_reap_worker(w->queue, wid, on_reaped, w, &down))
+            return; /* by lease, then */
     }
 }
 
