@@ -1,0 +1,357 @@
+/* license_paseto: the format "stopgap": the claims as JSON in a PASETO v4.public token,
+ * the key's id in its footer. The format in prose: docs/license.md. */
+#include "license_format.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+#include "paseto.h"
+#include "when.h"
+
+#define AUDIENCE "self-managed"
+#define FOOTER_START "{\"kid\":\""
+#define FOOTER_END "\"}"
+#define FOOTER_LEN                                                                     \
+    (sizeof FOOTER_START - 1 + PASETO_ID_TEXT_LEN + sizeof FOOTER_END - 1)
+
+struct key {
+    struct secret secret; /* empty in a public key */
+    unsigned char public_half[PASETO_PUBLIC_LEN];
+};
+
+enum claim_type { CLAIM_TEXT, CLAIM_AUDIENCE, CLAIM_TIME, CLAIM_NUMBER, CLAIM_BOOL };
+
+/* The payload's members, in the order in which they are written. */
+static const struct claim {
+    const char *name;
+    enum claim_type type;
+    size_t offset;
+    size_t size;
+} claims[] = {
+#define AT(member)                                                                     \
+    offsetof(struct license_claims, member),                                           \
+        sizeof(((struct license_claims *)NULL)->member)
+    {"iss", CLAIM_TEXT, AT(issuer)},         {"sub", CLAIM_TEXT, AT(email)},
+    {"aud", CLAIM_AUDIENCE, 0, 0},           {"jti", CLAIM_TEXT, AT(id)},
+    {"iat", CLAIM_TIME, AT(issued_ms)},      {"nbf", CLAIM_TIME, AT(starts_ms)},
+    {"exp", CLAIM_TIME, AT(expires_ms)},     {"plan", CLAIM_TEXT, AT(plan)},
+    {"trial", CLAIM_BOOL, AT(trial)},        {"users", CLAIM_NUMBER, AT(users)},
+    {"ticket", CLAIM_NUMBER, AT(ticket_id)},
+#undef AT
+};
+
+static const struct buf nothing; /* no implicit assertion */
+
+static enum key_half recognise(const char *text, size_t len)
+{
+    static const struct {
+        const char *prefix;
+        enum key_half half;
+    } kinds[] = {{PASETO_SECRET_PREFIX, KEY_SECRET},
+                 {PASETO_PUBLIC_PREFIX, KEY_PUBLIC}};
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (len >= strlen(kinds[i].prefix) &&
+            memcmp(text, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+            return kinds[i].half;
+    return KEY_FOREIGN;
+}
+
+static void *read_secret(const char *text, size_t len, const struct secret *passphrase,
+                         struct err *e)
+{
+    unsigned char secret[PASETO_SECRET_LEN];
+    struct key *k;
+
+    if (passphrase->len) {
+        (void)err_set(
+            e, ERR_CONFIG, 0,
+            "an Ed25519 key in PASERK text is not encrypted, yet a passphrase "
+            "is given; leave STOPGAP_LICENSE_KEY_PASSPHRASE_FILE unset");
+        return NULL;
+    }
+    if (!paseto_read_secret(text, len, secret)) {
+        (void)err_set(e, ERR_CONFIG, 0,
+                      "begins like an Ed25519 key in PASERK text but is damaged: %d "
+                      "characters after \"" PASETO_SECRET_PREFIX "\" were wanted, on "
+                      "one line, with both halves belonging together",
+                      PASETO_SECRET_TEXT_LEN - (int)strlen(PASETO_SECRET_PREFIX));
+        return NULL;
+    }
+    k = mem_new(1, sizeof *k);
+    secret_set(&k->secret, secret, sizeof secret);
+    memcpy(k->public_half, paseto_public_half(secret), sizeof k->public_half);
+    secret_wipe(secret, sizeof secret);
+    return k;
+}
+
+static void *read_public(const char *text, size_t len, struct err *e)
+{
+    struct key *k = mem_new(1, sizeof *k);
+
+    if (paseto_read_public(text, len, k->public_half))
+        return k;
+    free(k);
+    (void)err_set(e, ERR_CONFIG, 0,
+                  "begins like a public Ed25519 key in PASERK text but is damaged: %d "
+                  "characters after \"" PASETO_PUBLIC_PREFIX "\" were wanted, on one "
+                  "line",
+                  PASETO_PUBLIC_TEXT_LEN - (int)strlen(PASETO_PUBLIC_PREFIX));
+    return NULL;
+}
+
+static void key_free(void *own)
+{
+    struct key *k = own;
+
+    secret_done(&k->secret);
+    free(k);
+}
+
+static void key_id(const void *own, char out[static LICENSE_KEY_ID_MAX])
+{
+    const struct key *k = own;
+
+    _Static_assert(PASETO_ID_TEXT_LEN < LICENSE_KEY_ID_MAX, "the id must fit");
+    paseto_key_id(k->public_half, out);
+}
+
+static void public_text(const void *own, struct buf *out)
+{
+    const struct key *k = own;
+    char text[PASETO_PUBLIC_TEXT_LEN + 1];
+
+    paseto_public_text(k->public_half, text);
+    buf_adds(out, text);
+}
+
+static void generate(struct secret *file)
+{
+    unsigned char secret[PASETO_SECRET_LEN];
+    char text[PASETO_SECRET_TEXT_LEN + 1];
+
+    paseto_generate(secret);
+    paseto_secret_text(secret, text);
+    text[PASETO_SECRET_TEXT_LEN] = '\n';
+    secret_set(file, text, sizeof text);
+    secret_wipe(secret, sizeof secret);
+    secret_wipe(text, sizeof text);
+}
+
+static void add_string(struct buf *out, const char *text)
+{
+    buf_addc(out, '"');
+    for (; *text; text++)
+        if (*text == '"' || *text == '\\')
+            buf_addf(out, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            buf_addf(out, "\\u%04x", (unsigned)*text);
+        else
+            buf_addc(out, *text);
+    buf_addc(out, '"');
+}
+
+static void add_value(struct buf *out, enum claim_type type, const char *at)
+{
+    char when[WHEN_TEXT_MAX];
+
+    switch (type) {
+    case CLAIM_TEXT:
+        add_string(out, at);
+        break;
+    case CLAIM_AUDIENCE:
+        add_string(out, AUDIENCE);
+        break;
+    case CLAIM_TIME:
+        when_format_iso(*(const int64_t *)(const void *)at, when);
+        add_string(out, when);
+        break;
+    case CLAIM_NUMBER:
+        buf_add_int(out, *(const int64_t *)(const void *)at);
+        break;
+    case CLAIM_BOOL:
+        buf_adds(out, *(const bool *)(const void *)at ? "true" : "false");
+        break;
+    }
+}
+
+static void write_payload(const struct license_claims *c, struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        buf_addf(out, "%s\"%s\":", i ? "," : "{", claims[i].name);
+        add_value(out, claims[i].type, (const char *)c + claims[i].offset);
+    }
+    buf_addc(out, '}');
+}
+
+static void write_footer(const struct key *k, struct buf *out)
+{
+    char id[PASETO_ID_TEXT_LEN + 1];
+
+    paseto_key_id(k->public_half, id);
+    buf_addf(out, FOOTER_START "%s" FOOTER_END, id);
+}
+
+static int sign(const void *own, const struct license_claims *c, struct buf *body,
+                struct err *e)
+{
+    const struct key *k = own;
+    struct buf payload, footer;
+
+    buf_init(&payload, LICENSE_TEXT_MAX);
+    buf_init(&footer, FOOTER_LEN);
+    write_payload(c, &payload);
+    write_footer(k, &footer);
+    if (!payload.failed)
+        paseto_sign((const unsigned char *)k->secret.data, &payload, &footer, &nothing,
+                    body);
+    body->failed |= payload.failed;
+    buf_done(&payload);
+    buf_done(&footer);
+    return body->failed ? err_set(e, ERR_BUG, 0, "the license does not fit") : 0;
+}
+
+/* The text of `kid` if the footer looks as we write it. Nothing is proved yet, so it is
+ * compared, not parsed. */
+static bool footer_kid(const struct buf *footer,
+                       char out[static PASETO_ID_TEXT_LEN + 1])
+{
+    const char *kid;
+
+    if (footer->len != FOOTER_LEN)
+        return false;
+    kid = footer->data + strlen(FOOTER_START);
+    if (memcmp(footer->data, FOOTER_START PASETO_ID_PREFIX,
+               strlen(FOOTER_START PASETO_ID_PREFIX)) != 0 ||
+        memcmp(kid + PASETO_ID_TEXT_LEN, FOOTER_END, strlen(FOOTER_END)) != 0)
+        return false;
+    memcpy(out, kid, PASETO_ID_TEXT_LEN);
+    out[PASETO_ID_TEXT_LEN] = '\0';
+    return true;
+}
+
+static int check_token(const struct key *k, const struct paseto_token *t,
+                       char kid[static PASETO_ID_TEXT_LEN + 1], struct err *e)
+{
+    char id[PASETO_ID_TEXT_LEN + 1];
+
+    if (!footer_kid(&t->footer, kid))
+        return err_set(e, ERR_INVALID, 0, "the license does not say which key made it");
+    paseto_key_id(k->public_half, id);
+    if (strcmp(kid, id) != 0)
+        return err_set(e, ERR_INVALID, 0,
+                       "the license says that it was made with another key: %s; it was "
+                       "checked with %s",
+                       kid, id);
+    if (!paseto_check(t, k->public_half, &nothing))
+        return err_set(e, ERR_INVALID, 0,
+                       "the signature does not match: the license was altered or cut");
+    return 0;
+}
+
+static bool read_text(const json_t *value, char *at, size_t size)
+{
+    const char *text = json_string_value(value);
+
+    if (!text || strlen(text) >= size)
+        return false;
+    memcpy(at, text, strlen(text) + 1);
+    return true;
+}
+
+static bool read_value(const json_t *value, const struct claim *claim, char *at)
+{
+    const char *text = json_string_value(value);
+
+    switch (claim->type) {
+    case CLAIM_TEXT:
+        return read_text(value, at, claim->size);
+    case CLAIM_AUDIENCE:
+        return text && strcmp(text, AUDIENCE) == 0;
+    case CLAIM_TIME:
+        return text && when_parse_iso(text, (int64_t *)(void *)at);
+    case CLAIM_NUMBER:
+        *(int64_t *)(void *)at = json_integer_value(value);
+        return json_is_integer(value);
+    case CLAIM_BOOL:
+        *(bool *)(void *)at = json_is_true(value);
+        return json_is_boolean(value);
+    }
+    return false;
+}
+
+static int read_claims(const json_t *root, struct license_claims *c, struct err *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        const json_t *value = json_object_get(root, claims[i].name);
+
+        if (!value)
+            return err_set(e, ERR_INVALID, 0, "the claim \"%s\" is missing",
+                           claims[i].name);
+        if (!read_value(value, &claims[i], (char *)c + claims[i].offset))
+            return err_set(e, ERR_INVALID, 0, "the claim \"%s\" does not read",
+                           claims[i].name);
+    }
+    if (json_object_size(root) != ARRAY_LEN(claims))
+        return err_set(e, ERR_INVALID, 0, "there is a claim that is not known here");
+    return 0;
+}
+
+static int read_payload(const struct paseto_token *t, struct license_claims *c,
+                        struct err *e)
+{
+    json_error_t why;
+    json_t *root =
+        json_loadb(t->body.data, paseto_payload_len(t), JSON_REJECT_DUPLICATES, &why);
+    int result = -1;
+
+    if (!json_is_object(root))
+        (void)err_set(e, ERR_INVALID, 0, "the claims are not a JSON object: %s",
+                      root ? "another type" : why.text);
+    else
+        result = read_claims(root, c, e);
+    json_decref(root);
+    return result;
+}
+
+static int verify(const void *own, const char *body, size_t len,
+                  struct license_claims *out, struct err *e)
+{
+    const struct key *k = own;
+    char kid[PASETO_ID_TEXT_LEN + 1];
+    struct license_claims c = {0};
+    struct paseto_token t;
+    int result = -1;
+
+    if (!paseto_parse(body, len, &t))
+        return err_set(e, ERR_INVALID, 0,
+                       "what stands between the license's lines is no v4.public token: "
+                       "damaged or cut");
+    if (check_token(k, &t, kid, e) == 0 && read_payload(&t, &c, e) == 0) {
+        memcpy(c.key_id, kid, sizeof kid);
+        *out = c;
+        result = 0;
+    }
+    paseto_token_done(&t);
+    return result;
+}
+
+const struct license_format license_format_paseto = {
+    .name = "stopgap",
+    .file_suffix = ".license",
+    .key_type = "ed25519",
+    .begin = "-----BEGIN STOPGAP LICENSE-----",
+    .end = "-----END STOPGAP LICENSE-----",
+    .recognise = recognise,
+    .read_secret = read_secret,
+    .read_public = read_public,
+    .key_free = key_free,
+    .key_id = key_id,
+    .public_text = public_text,
+    .generate = generate,
+    .sign = sign,
+    .verify = verify,
+};
