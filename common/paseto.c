@@ -40,6 +40,18 @@ static void encode(const char *prefix, const unsigned char *bytes, size_t len,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+/* libsodium takes a byte above 127 for '_', which would make other spellings of a token
+ * hold: bytes outside ASCII are refused before. */
+static bool from_base64(const char *text, size_t len, unsigned char *out, size_t max,
+                        size_t *got)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] > 0x7f)
+            return false;
+    return sodium_base642bin(out, max, text, len, NULL, got, NULL,
+                             sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0;
+}
+
 /* True if text is the prefix and exactly want bytes in URL-safe base64. */
 static bool decode(const char *prefix, const char *text, size_t len, unsigned char *out,
                    size_t want)
@@ -48,9 +60,7 @@ static bool decode(const char *prefix, const char *text, size_t len, unsigned ch
     size_t got = 0;
 
     return len > start && memcmp(text, prefix, start) == 0 &&
-           sodium_base642bin(out, want, text + start, len - start, NULL, &got, NULL,
-                             sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
-           got == want;
+           from_base64(text + start, len - start, out, want, &got) && got == want;
 }
 
 void paseto_secret_text(const unsigned char secret[static PASETO_SECRET_LEN],
@@ -169,9 +179,7 @@ static bool decode_part(const char *text, size_t len, struct buf *out)
 {
     unsigned char *bytes = mem_new(len, 1);
     size_t got = 0;
-    bool fine =
-        len > 0 && sodium_base642bin(bytes, len, text, len, NULL, &got, NULL,
-                                     sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0;
+    bool fine = len > 0 && from_base64(text, len, bytes, len, &got);
 
     if (fine) {
         buf_init(out, got);
