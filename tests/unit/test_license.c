@@ -402,7 +402,7 @@ static void test_cut_anywhere(void **state)
     }
 }
 
-static void test_every_byte_counts(void **state)
+static void test_every_bit_counts(void **state)
 {
     struct license_claims out;
     struct err e;
@@ -414,10 +414,12 @@ static void test_every_byte_counts(void **state)
 
         if (was == '\n')
             continue;
-        text.data[i] = was == 'A' ? 'B' : 'A';
-        if (license_verify(key, text.data, text.len, &out, &e) == 0)
-            fail_msg("byte %zu may be changed", i);
-        assert_int_equal(e.class, ERR_INVALID);
+        for (int bit = 0; bit < 8; bit++) {
+            text.data[i] = (char)(was ^ (1 << bit));
+            if (license_verify(key, text.data, text.len, &out, &e) == 0)
+                fail_msg("byte %zu may be changed", i);
+            assert_int_equal(e.class, ERR_INVALID);
+        }
         text.data[i] = was;
     }
     expect_valid(text.data, text.len);
@@ -723,7 +725,7 @@ int main(void)
         TEST(test_text_around_and_other_line_ends),
         TEST(test_no_license),
         TEST(test_cut_anywhere),
-        TEST(test_every_byte_counts),
+        TEST(test_every_bit_counts),
         TEST(test_bad_signature_and_other_key),
         TEST(test_footer_must_be_ours),
         TEST(test_signed_but_wrong_claims),
