@@ -1,9 +1,9 @@
 /* license: what is signed, in which format, and how it is read back.
  *
  * The key decides the format: an Ed25519 key in PASERK text makes PASETO v4.public; an
- * RSA key in PEM is the seam for the GitLab license file format (license.c holds a
- * table of formats: recognise a key, sign, verify; one file per format). No socket, no
- * clock. */
+ * RSA key in PEM is refused for now: it belongs to the GitLab license file format.
+ * license_key.c holds the table of formats, license_format.h says what one consists of;
+ * one file per format. No socket, no clock. The format in prose: docs/license.md. */
 #ifndef STOPGAP_LICENSE_H
 #define STOPGAP_LICENSE_H
 
