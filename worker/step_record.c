@@ -140,6 +140,8 @@ void step_record_stray(struct worker *w, const struct job *job)
 {
     struct buf title;
 
+    if (!w->gitlab)
+        return; /* leaving: it stays [Pending], which nobody takes for a success */
     buf_init(&title, 2048);
     issue_title(ISSUE_DUPLICATE, job, &title);
     gitlab_update(w->gitlab, GITLAB_RECORD, job->issue_iid, title.data, NULL, "close",

@@ -205,6 +205,15 @@ static void flush_capped(struct task *t, const char *cap)
     flush_failed(t, OUTCOME_FAILED);
 }
 
+/* Saved, but what the intent speaks of will not be begun here. */
+static void give_back(struct task *t)
+{
+    queue_write_del(&t->dirty, "i:email");
+    queue_write_del(&t->dirty, "i:record");
+    (void)err_set(&t->err, ERR_CANCELLED, 0, "this worker stops");
+    flush_failed(t, OUTCOME_FAILED);
+}
+
 static void on_flushed(void *arg, enum queue_saved saved, const char *cap,
                        const struct err *e)
 {
@@ -219,7 +228,10 @@ static void on_flushed(void *arg, enum queue_saved saved, const char *cap,
         queue_write_reset(&t->late);
         t->late_step = STEP_COUNT;
         t->cap_count = 0;
-        t->flushed(t);
+        if (t->worker->ending)
+            give_back(t);
+        else
+            t->flushed(t);
         break;
     case QUEUE_NOT_YOURS:
         if (t->late_step < STEP_COUNT)
@@ -427,6 +439,11 @@ static bool apply(struct task *t, enum outcome outcome)
     }
     t->at = next_step(t);
     t->step_since_ms = worker_loop_ms(t->worker);
+    if (t->at < STEP_ACK && t->worker->ending) {
+        (void)err_set(&t->err, ERR_CANCELLED, 0, "this worker stops");
+        settle_failed(t);
+        return false;
+    }
     if (t->at < STEP_ACK)
         return true;
     forget_error(t);

@@ -444,12 +444,15 @@ static void on_drain_deadline(uv_timer_t *timer)
     struct task *next;
 
     log_msg(LOG_WARN, "drain", "deadline: %zu jobs are given back", w->task_count);
+    w->ending = true;
     (void)uv_timer_start(&w->drain_timer, on_forced_end, FORCED_END_MS, 0);
     for (struct task *t = w->tasks; t; t = next) {
         next = t->next;
         step_email_stop(t);
     }
-    gitlab_stop(w->gitlab);
+    follow_stop(w->follow);
+    gitlab_free(w->gitlab); /* its callers hear of it inside this call */
+    w->gitlab = NULL;
 }
 
 void worker_drain(struct worker *w)

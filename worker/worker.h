@@ -62,6 +62,7 @@ struct worker {
     uint64_t beats;  /* sent; every so many, old jobs are removed too */
     uv_timer_t beat_timer, due_timer, drain_timer;
     uv_signal_t signals[6];
+    bool ending; /* past the drain deadline: no step is begun any more */
     bool closing;
     int exit_code;
 };
