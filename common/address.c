@@ -214,7 +214,7 @@ int address_normalise(const char *text, char out[static ADDRESS_MAX + 1], struct
 void address_mask(const char *address, char out[static ADDRESS_MAX + 8])
 {
     const char *at = strrchr(address, '@'), *p = address;
-    bool first = at && at > address && utf8_next(&p, at) > 0x20;
+    bool first = at && at > address && utf8_printable(utf8_next(&p, at));
 
     (void)snprintf(out, ADDRESS_MAX + 8, "%.*s***", first ? (int)(p - address) : 0,
                    address);
@@ -235,26 +235,27 @@ static const char *skip_blanks(const char *p, const char **end)
     return p;
 }
 
-/* The display name between p and end, quoted (RFC 5322 quoted-string) or bare. */
+/* The display name between p and end, bare or in double quotes with backslash escapes
+ * (RFC 5322 quoted-string). */
 static int parse_name(const char *p, const char *end, char out[static 256],
                       struct err *e)
 {
-    size_t len = 0;
     bool quoted = end - p >= 2 && *p == '"' && end[-1] == '"';
+    size_t len = 0;
 
     p += quoted;
     end -= quoted;
     while (p < end) {
-        const char *start = p;
-        int32_t c = utf8_next(&p, end);
+        const char *start;
+        int32_t c;
 
-        if (c == '\\' && quoted && p < end) {
-            start = p;
-            c = utf8_next(&p, end);
-        } else if (c == '"' || (!quoted && (c == '<' || c == '>' || c == '\\'))) {
-            return refuse(e, "quotes, brackets or backslashes in the display name: put "
+        if (quoted && *p == '\\' && p + 1 < end)
+            p++;
+        else if (strchr(quoted ? "\"\\" : "\"\\<>", *p))
+            return refuse(e, "quotes, backslashes or brackets in the display name: put "
                              "the whole name in double quotes");
-        }
+        start = p;
+        c = utf8_next(&p, end);
         if (c < 0 || !utf8_printable(c))
             return refuse(e, "control characters or invalid UTF-8 in the display name");
         if (len + (size_t)(p - start) > NAME_MAX_BYTES)
@@ -270,19 +271,19 @@ int address_parse_mailbox(const char *text, char name[static 256],
                           char address[static ADDRESS_MAX + 1], struct err *e)
 {
     const char *end = text + strlen(text);
-    const char *p = skip_blanks(text, &end), *open, *close = end - 1;
+    const char *p = skip_blanks(text, &end);
     char parsed_name[256] = "", bare[TEXT_MAX + 1];
 
-    if (p < end && *close == '>') {
-        open = memrchr(p, '<', (size_t)(end - p));
+    if (p < end && end[-1] == '>') {
+        const char *open = memrchr(p, '<', (size_t)(end - p)), *name_end = open;
+
         if (!open)
             return refuse(e, "there is a > without a <");
-        end = open;
-        p = skip_blanks(p, &end);
-        if (parse_name(p, end, parsed_name, e))
+        p = skip_blanks(p, &name_end);
+        if (parse_name(p, name_end, parsed_name, e))
             return -1;
         p = open + 1;
-        end = close;
+        end--;
     }
     if (end - p > TEXT_MAX)
         return refuse(e, "longer than 254 characters");
@@ -290,6 +291,6 @@ int address_parse_mailbox(const char *text, char name[static 256],
     bare[end - p] = '\0';
     if (address_normalise(bare, address, e))
         return -1;
-    memcpy(name, parsed_name, sizeof parsed_name);
+    memcpy(name, parsed_name, strlen(parsed_name) + 1);
     return 0;
 }
