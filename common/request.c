@@ -70,11 +70,12 @@ static void read_fields(struct request_parse *p, const struct slot *slots)
 }
 
 /* REQUEST_FIELD_COUNT: there is no such field. */
-static size_t find_field(const char *name)
+static size_t find_field(const char *name, size_t len)
 {
     size_t i = 0;
 
-    while (i < REQUEST_FIELD_COUNT && strcmp(name, request_fields[i].name) != 0)
+    while (i < REQUEST_FIELD_COUNT && (strlen(request_fields[i].name) != len ||
+                                       memcmp(name, request_fields[i].name, len) != 0))
         i++;
     return i;
 }
@@ -111,10 +112,13 @@ static void find_unknown(struct request_parse *p, json_t *root)
     json_t *value;
     size_t unknown = 0;
 
-    json_object_foreach(root, name,
-                        value) if (find_field(name) == REQUEST_FIELD_COUNT &&
-                                   ++unknown <= NAMES_SHOWN)
-        say_unknown(p, name, unknown == 1);
+    json_object_foreach(root, name, value)
+    {
+        if (find_field(name, strlen(name)) < REQUEST_FIELD_COUNT)
+            continue;
+        if (++unknown <= NAMES_SHOWN)
+            say_unknown(p, name, unknown == 1);
+    }
     if (unknown > NAMES_SHOWN)
         request_fields_fault(p, "request", "%zu more unknown fields",
                              unknown - NAMES_SHOWN);
@@ -154,6 +158,19 @@ static void find_doubled(struct request_parse *p, const char *raw, size_t len)
     json_decref(seen);
 }
 
+static size_t find_member_field(const struct json_member *m)
+{
+    json_t *key;
+    size_t i;
+
+    if (!memchr(m->key, '\\', m->key_len))
+        return find_field(m->key, m->key_len);
+    key = decode_key(m);
+    i = find_field(json_string_value(key), json_string_length(key));
+    json_decref(key);
+    return i;
+}
+
 /* Where each field stands in the text; the last one of equal keys, as jansson takes it.
  * Returns how many members there are, equal keys and all. */
 static size_t find_members(json_t *root, const char *raw, size_t len,
@@ -165,14 +182,11 @@ static size_t find_members(json_t *root, const char *raw, size_t len,
     for (i = 0; i < REQUEST_FIELD_COUNT; i++)
         slots[i].value = json_object_get(root, request_fields[i].name);
     for (const char *s = raw; json_keys_next(&s, raw + len, &m); count++) {
-        json_t *key = decode_key(&m);
-
-        i = find_field(json_string_value(key));
+        i = find_member_field(&m);
         if (i < REQUEST_FIELD_COUNT) {
             slots[i].text = m.value;
             slots[i].text_len = m.value_len;
         }
-        json_decref(key);
     }
     return count;
 }
