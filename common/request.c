@@ -146,8 +146,7 @@ static void find_doubled(struct request_parse *p, const char *raw, size_t len)
         const char *name = json_string_value(key);
         json_t *before = json_object_get(seen, name);
 
-        if (before != json_true())
-            (void)json_object_set_new(seen, name, before ? json_true() : json_null());
+        (void)json_object_set_new(seen, name, before ? json_true() : json_null());
         if (json_is_null(before) && ++doubled <= NAMES_SHOWN)
             request_fields_fault(p, show_name(shown, name), "given more than once");
         json_decref(key);

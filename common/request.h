@@ -37,11 +37,13 @@ struct request {
                                        requested_by counts beside it */
 };
 
-/* Parses raw bytes. Faults go to `faults`, one a line: `field: what is wrong and what
- * is allowed`; unknown fields and doubled keys name the field. Returns 0, or -1 when
- * there was any fault; then *out still holds what was readable (for the failure
- * issue's title). Bytes over REQUEST_MAX_BYTES, not UTF-8, not JSON, not an object:
- * one fault that says where (byte offset) and why. */
+/* Parses raw bytes. Faults go to `faults`, one a line, each with its newline: `field:
+ * what is wrong and what is allowed`; unknown fields and doubled keys name the field
+ * (20 of each kind, the rest is counted; 32 KiB hold all that can come). Foreign text
+ * in them is short, printable UTF-8. Returns 0, or -1 when there was any fault, also
+ * one that the buffer had no room for; then *out still holds what was readable (for the
+ * failure issue's title). Bytes over REQUEST_MAX_BYTES, not UTF-8, not JSON, not an
+ * object: one fault that says where (byte offset) and why. */
 int request_parse(const char *raw, size_t len, const struct request_rules *rules,
                   struct request *out, struct buf *faults) MUST_CHECK;
 

@@ -148,7 +148,7 @@ static const struct {
     /* lengths */
     {A63 "aa@example.com", "longer than 64"},
     {"a@" A63 "a.com", "longer than 63"},
-    {"a@" A63 "." A63 "." A63 "." A63, "longer than 25"},
+    {"a@" A63 "." A63 "." A63 "." A60 "aa", "longer than 253"},
     {A63 "@" A63 "." A63 "." A63, "longer than 254"},
 };
 

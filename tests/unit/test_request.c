@@ -551,6 +551,30 @@ static void test_unknown_fields(void **state)
     buf_done(&more);
 }
 
+/* The longest that there can be: what callers give room for. */
+static void test_faults_are_bounded(void **state)
+{
+    struct buf raw;
+    struct request r;
+    size_t len;
+
+    (void)state;
+    buf_init(&raw, REQUEST_MAX_BYTES);
+    buf_adds(&raw, "{\"v\":\"\u2028\"");
+    for (char c = 'A'; c <= 'Z'; c++)
+        for (int twice = 0; twice < 2; twice++) {
+            buf_addf(&raw, ",\"%c", c);
+            for (int i = 0; i < 40; i++)
+                buf_adds(&raw, "\xE2\x80\xA8");
+            buf_adds(&raw, "\":1");
+        }
+    buf_adds(&raw, "}");
+    assert_false(raw.failed);
+    len = strlen(faults_of(raw.data, raw.len, &rules, &r));
+    assert_in_range(len, 13000, 32768);
+    buf_done(&raw);
+}
+
 static void test_not_json(void **state)
 {
     static const struct {
@@ -987,6 +1011,7 @@ int main(void)
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_doubled_keys),
         cmocka_unit_test(test_unknown_fields),
+        cmocka_unit_test(test_faults_are_bounded),
         cmocka_unit_test(test_not_json),
         cmocka_unit_test(test_size_and_depth),
         cmocka_unit_test(test_nested),
