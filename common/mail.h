@@ -29,12 +29,14 @@ struct mail {
     const char *file_name;      /* "ticket-42.license" */
 };
 
-/* `<hash-of-job-serial-recipient@domain-of-from>` into out (without folding). */
+/* `<hash-of-job-serial-recipient@domain-of-from>` into out (without folding). A `from`
+ * that does not read gives the domain "invalid"; mail_build refuses it. */
 void mail_message_id(const struct mail *m, char out[static 320]);
 
 /* The whole message: CRLF line ends, no dot-stuffing (the SMTP client does that), ends
  * with CRLF. ERR_INVALID if a value could break out of its header (never stripped),
- * ERR_CONFIG if a template renders to something unusable. */
+ * ERR_CONFIG if a sender does not read or a template renders to something unusable;
+ * out is then empty. */
 int mail_build(const struct mail *m, const struct templates *t, struct buf *out,
                struct err *e) MUST_CHECK;
 
