@@ -248,7 +248,9 @@ static const struct column columns[] = {
     {"report_url", read_text, AT(report_url)},
     {"dup_of", read_text, AT(dup_of)},     /* ended as a duplicate of that job */
     {"fixed_by", read_text, AT(fixed_by)}, /* a later job of the ticket succeeded */
-    {"earlier", read_text, AT(earlier)},   /* ids of licenses that this one corrects */
+    {"earlier", read_text, AT(earlier)},   /* jobs whose licenses this one corrects */
+    {"released", read_flag, AT(released)}, /* an operator says: no scope rule */
+    {"lifted", read_flag, AT(lifted)},     /* an operator says: no cap */
     {"requeues", read_int, AT(requeues)},  /* by an operator */
     {"reruns", read_int, AT(reruns)},      /* by an equal request */
     {"resends", read_int, AT(resends)},    /* of the same license */

@@ -66,6 +66,8 @@ static void test_every_field(void **state)
         F("dup_of", "dupid"),
         F("fixed_by", "fixid"),
         F("earlier", "e1 e2"),
+        F("released", "1"),
+        F("lifted", "0"),
         F("requeues", "3"),
         F("reruns", "2"),
         F("resends", "1"),
@@ -124,6 +126,8 @@ static void test_every_field(void **state)
     assert_string_equal(j.dup_of, "dupid");
     assert_string_equal(j.fixed_by, "fixid");
     assert_string_equal(j.earlier, "e1 e2");
+    assert_true(j.released);
+    assert_false(j.lifted);
     assert_int_equal(j.requeues, 3);
     assert_int_equal(j.reruns, 2);
     assert_int_equal(j.resends, 1);
