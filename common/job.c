@@ -1,9 +1,9 @@
 /* job: see job.h. The table below is both the record's description and its reader: a
- * field that is not in it belongs to a newer minor form and is left alone. */
+ * field that is not in it belongs to a newer minor form and is left alone. Names of
+ * states and steps, and ids: job_names.c. */
 #include "job.h"
 
 #include <limits.h>
-#include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,16 +11,6 @@
 
 #include "mem.h"
 #include "num.h"
-
-static const char *const state_names[JOB_STATE_COUNT] = {
-    [JOB_QUEUED] = "queued", [JOB_ACTIVE] = "active", [JOB_DELAYED] = "delayed",
-    [JOB_FAILED] = "failed", [JOB_DONE] = "done",
-};
-
-static const char *const step_names[STEP_COUNT] = {
-    [STEP_VALIDATE] = "validate", [STEP_SIGN] = "sign",   [STEP_EMAIL] = "email",
-    [STEP_RECORD] = "record",     [STEP_CLOSE] = "close", [STEP_ACK] = "ack",
-};
 
 struct column;
 
@@ -209,7 +199,7 @@ static bool read_error_text(const struct column *c, const char *value, size_t le
  * clock. A field may be added; what one means may change only with JOB_VERSION. */
 static const struct column columns[] = {
     {"v", read_int, AT(version)},    /* JOB_VERSION of who wrote it; required */
-    {"state", read_state, 0, 0},     /* a name of state_names; required */
+    {"state", read_state, 0, 0},     /* job_state_name; required */
     {"raw", read_raw, 0, 0},         /* the request's bytes as they came */
     {"clash", read_text, AT(clash)}, /* id of the job that has this entry's id */
     {"accepted_ms", read_int, AT(accepted_ms)}, /* taken off the inbox */
@@ -255,7 +245,7 @@ static const struct column columns[] = {
     {"reruns", read_int, AT(reruns)},      /* by an equal request */
     {"resends", read_int, AT(resends)},    /* of the same license */
     {"err_class", read_error_class, 0, 0}, /* the last error: err_class_name */
-    {"err_step", read_error_step, 0, 0},   /* where: a name of step_names */
+    {"err_step", read_error_step, 0, 0},   /* where: job_step_name */
     {"err_code", read_error_code, 0, 0},   /* the remote's code */
     {"err_text", read_error_text, 0, 0},   /* the remote's words */
 };
@@ -360,56 +350,4 @@ void job_done(struct job *j)
         drop(j, &columns[i]);
     free(j->raw);
     memset(j, 0, sizeof *j);
-}
-
-const char *job_state_name(enum job_state s)
-{
-    return s < JOB_STATE_COUNT ? state_names[s] : "unknown";
-}
-
-const char *job_step_name(enum job_step s)
-{
-    return s < STEP_COUNT ? step_names[s] : "unknown";
-}
-
-static unsigned find_name(const char *const *names, unsigned count, const char *name)
-{
-    unsigned i = 0;
-
-    while (i < count && strcmp(names[i], name) != 0)
-        i++;
-    return i;
-}
-
-enum job_state job_state_parse(const char *name)
-{
-    return (enum job_state)find_name(state_names, JOB_STATE_COUNT, name);
-}
-
-enum job_step job_step_parse(const char *name)
-{
-    return (enum job_step)find_name(step_names, STEP_COUNT, name);
-}
-
-bool job_id_valid(const char *text)
-{
-    return strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz") == JOB_ID_LEN &&
-           text[JOB_ID_LEN] == '\0';
-}
-
-/* 26 characters of 5 bits hold the 128 random bits; the alphabet leaves out letters
- * that are misread on the telephone (i, l, o, u). */
-void job_id_make(char out[static JOB_ID_LEN + 1])
-{
-    unsigned char random[16];
-
-    randombytes_buf(random, sizeof random);
-    for (size_t i = 0; i < JOB_ID_LEN; i++) {
-        unsigned digit = 0;
-
-        for (size_t bit = i * 5; bit < i * 5 + 5; bit++)
-            digit = digit * 2 + (bit < 128 ? random[bit / 8] >> (7 - bit % 8) & 1u : 0);
-        out[i] = "0123456789abcdefghjkmnpqrstvwxyz"[digit];
-    }
-    out[JOB_ID_LEN] = '\0';
 }
