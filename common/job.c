@@ -226,28 +226,33 @@ static const struct column columns[] = {
     {"lic_format", read_array, IN(license_format)}, /* "stopgap" or "gitlab" */
     {"iat_ms", read_int, AT(issued_ms)},            /* first signing */
     {"exp_ms", read_int, AT(expires_ms)},           /* end of its term */
-    {"mail_serial", read_int, AT(mail_serial)},     /* resends that people asked for */
-    {"mail_date_ms", read_int, AT(mail_date_ms)},   /* its Date header, frozen */
-    {"ambiguous", read_int, AT(ambiguous)},         /* answers lost after the dot */
-    {"mail_arrived", read_flag, AT(mail_arrived)},  /* an operator says so */
-    {"msgid", read_text, AT(message_id)},           /* Message-ID with brackets */
+    {"frozen", read_flag, AT(frozen)}, /* a mail intent was written: bytes stay */
+    {"mail_serial", read_int, AT(mail_serial)},    /* resends that people asked for */
+    {"mail_date_ms", read_int, AT(mail_date_ms)},  /* its Date header, frozen */
+    {"ambiguous", read_int, AT(ambiguous)},        /* answers lost after the dot */
+    {"mail_arrived", read_flag, AT(mail_arrived)}, /* an operator says so */
+    {"msgid", read_text, AT(message_id)},          /* Message-ID with brackets */
     {"first_error_ms", read_int, AT(first_error_ms)}, /* giving up counts from here */
     {"iid", read_int, AT(issue_iid)},                 /* the record's issue */
     {"issue_url", read_text, AT(issue_url)},
     {"report_iid", read_int, AT(report_iid)}, /* the failure issue */
     {"report_url", read_text, AT(report_url)},
-    {"dup_of", read_text, AT(dup_of)},     /* ended as a duplicate of that job */
-    {"fixed_by", read_text, AT(fixed_by)}, /* a later job of the ticket succeeded */
-    {"earlier", read_text, AT(earlier)},   /* jobs whose licenses this one corrects */
-    {"released", read_flag, AT(released)}, /* an operator says: no scope rule */
-    {"lifted", read_flag, AT(lifted)},     /* an operator says: no cap */
-    {"requeues", read_int, AT(requeues)},  /* by an operator */
-    {"reruns", read_int, AT(reruns)},      /* by an equal request */
-    {"resends", read_int, AT(resends)},    /* of the same license */
-    {"err_class", read_error_class, 0, 0}, /* the last error: err_class_name */
-    {"err_step", read_error_step, 0, 0},   /* where: job_step_name */
-    {"err_code", read_error_code, 0, 0},   /* the remote's code */
-    {"err_text", read_error_text, 0, 0},   /* the remote's words */
+    {"report_closed", read_flag, AT(report_closed)},
+    {"report_noted", read_flag, AT(report_noted)}, /* has its closing comment */
+    {"report_tries", read_int, AT(report_tries)},  /* failed in a row */
+    {"dup_of", read_text, AT(dup_of)},       /* ended as a duplicate of that job */
+    {"fixed_by", read_text, AT(fixed_by)},   /* a later job of the ticket succeeded */
+    {"earlier", read_text, AT(earlier)},     /* jobs whose licenses this one corrects */
+    {"released", read_flag, AT(released)},   /* an operator says: no scope rule */
+    {"lifted", read_flag, AT(lifted)},       /* an operator says: no cap */
+    {"discarded", read_text, AT(discarded)}, /* by whom */
+    {"requeues", read_int, AT(requeues)},    /* by an operator */
+    {"reruns", read_int, AT(reruns)},        /* by an equal request */
+    {"resends", read_int, AT(resends)},      /* of the same license */
+    {"err_class", read_error_class, 0, 0},   /* the last error: err_class_name */
+    {"err_step", read_error_step, 0, 0},     /* where: job_step_name */
+    {"err_code", read_error_code, 0, 0},     /* the remote's code */
+    {"err_text", read_error_text, 0, 0},     /* the remote's words */
 };
 
 static const struct column *find_column(const char *name)

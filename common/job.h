@@ -102,10 +102,8 @@ struct job {
 
     char *dup_of;   /* this request ended as a duplicate of that job */
     char *fixed_by; /* a later job of the ticket that succeeded */
-    char *earlier;  /* ids of the jobs whose licenses this ticket had before and that
-                       this one corrects, blank-separated */
-    bool released;  /* an operator's word: the scope rule is not asked */
-    bool lifted;    /* an operator's word: no cap is asked */
+    char *earlier;  /* ids of earlier licenses of the ticket that this one corrects,
+                       blank-separated */
     int64_t requeues;
     int64_t reruns;  /* by an equal request; at most 3 */
     int64_t resends; /* at most 3 */

@@ -66,8 +66,13 @@ static void test_every_field(void **state)
         F("dup_of", "dupid"),
         F("fixed_by", "fixid"),
         F("earlier", "e1 e2"),
+        F("report_closed", "1"),
+        F("report_noted", "0"),
+        F("report_tries", "5"),
+        F("frozen", "1"),
         F("released", "1"),
         F("lifted", "0"),
+        F("discarded", "root@host"),
         F("requeues", "3"),
         F("reruns", "2"),
         F("resends", "1"),
@@ -128,6 +133,11 @@ static void test_every_field(void **state)
     assert_string_equal(j.earlier, "e1 e2");
     assert_true(j.released);
     assert_false(j.lifted);
+    assert_string_equal(j.discarded, "root@host");
+    assert_true(j.report_closed);
+    assert_false(j.report_noted);
+    assert_int_equal(j.report_tries, 5);
+    assert_true(j.frozen);
     assert_int_equal(j.requeues, 3);
     assert_int_equal(j.reruns, 2);
     assert_int_equal(j.resends, 1);
