@@ -1,5 +1,6 @@
 /* issue: see issue.h. Layout of the texts; how foreign text is kept from acting is
- * markdown.c's work. What to do about each class of failure: issue_advice.c. */
+ * markdown.c's work. Titles: issue_title.c. What to do about each class of failure:
+ * issue_advice.c. */
 #include "issue.h"
 
 #include <stdio.h>
@@ -7,103 +8,10 @@
 
 #include "issue_advice.h"
 #include "markdown.h"
-#include "mem.h"
-#include "utf8.h"
 #include "when.h"
 
 #define WORDS_MAX 1000 /* characters of foreign text in a line */
 #define RAW_SHOWN 4096
-#define ELLIPSIS "\xE2\x80\xA6"
-#define JOINER "\xE2\x81\xA0" /* U+2060: invisible, joins words */
-
-static const struct {
-    const char *before, *after;
-} titles[] = {
-    [ISSUE_SUCCESS] = {"[Success] - Created a license under ", " users"},
-    [ISSUE_PENDING] = {"[Pending] - Creating a license under ", " users"},
-    [ISSUE_FAILED] = {"[Failed] - Could not create a license under ", " users"},
-    [ISSUE_LATE] = {"[Failed] - Could not create a license under ", " users"},
-    [ISSUE_DUPLICATE] = {"[Duplicate] - Creating a license under ", " users"},
-};
-
-static size_t count_chars(const char *text)
-{
-    const char *p = text, *end = text + strlen(text);
-    size_t n = 0;
-
-    for (; p < end; n++)
-        if (utf8_next(&p, end) < 0)
-            p++;
-    return n;
-}
-
-static const char *skip_chars(const char *text, size_t n)
-{
-    const char *p = text, *end = text + strlen(text);
-
-    for (size_t i = 0; i < n && p < end; i++)
-        if (utf8_next(&p, end) < 0)
-            p++;
-    return p;
-}
-
-static bool is_word(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_';
-}
-
-/* References are rendered in titles and nothing can be quoted there: `#1@example.com`
- * or `me+@group.example` would act. An invisible character after the sign ends that;
- * an ordinary address has no such sign and stays as it is. */
-static void add_inert(struct buf *out, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        bool at = *p == '@' && !(p > text && is_word(p[-1]));
-
-        buf_addc(out, *p);
-        if (at || strchr("#!~%&$^*:[", *p))
-            buf_adds(out, JOINER);
-    }
-}
-
-/* At most max characters, cut in the middle: both ends of an address tell something. */
-static void add_shortened(struct buf *out, const char *text, size_t max)
-{
-    size_t count = count_chars(text);
-    size_t head = (max - 1) / 2;
-    const char *tail;
-
-    if (count <= max) {
-        buf_adds(out, text);
-        return;
-    }
-    tail = skip_chars(text, count - (max - 1 - head));
-    buf_add(out, text, (size_t)(skip_chars(text, head) - text));
-    buf_adds(out, ELLIPSIS);
-    buf_adds(out, tail);
-}
-
-void issue_title(enum issue_title kind, const struct job *j, struct buf *out)
-{
-    const char *before = titles[kind].before, *after = titles[kind].after;
-    struct buf line, email;
-    char users[24] = "unknown";
-    size_t fixed;
-
-    if (j->request.users > 0)
-        (void)snprintf(users, sizeof users, "%lld", (long long)j->request.users);
-    fixed = strlen(before) + strlen(" for ") + strlen(users) + strlen(after);
-    buf_init(&line, 8192);
-    buf_init(&email, 32768);
-    markdown_plain_line(&line, j->request.email);
-    add_inert(&email, line.len ? line.data : "unknown");
-    buf_adds(out, before);
-    add_shortened(out, email.data, ISSUE_TITLE_MAX - fixed);
-    buf_addf(out, " for %s%s", users, after);
-    buf_done(&line);
-    buf_done(&email);
-}
 
 /* `- **label:** value`, value as a code span. */
 static void add_item(struct buf *out, const char *label, const char *value)
@@ -359,17 +267,31 @@ void issue_failed_text(const struct job *j, bool late, struct buf *out)
     add_marks(out, j);
 }
 
+static void add_record_link(struct buf *out, const char *url)
+{
+    if (!url || !url[0])
+        return;
+    buf_adds(out, "Its record: ");
+    if (markdown_plain_url(url))
+        buf_addf(out, "[success issue](%s)", url);
+    else
+        markdown_span(out, url, WORDS_MAX);
+    buf_adds(out, ". ");
+}
+
 void issue_solved_comment(const struct job *j, const char *success_url, struct buf *out)
 {
-    buf_adds(out, "Solved: the license of this ticket went out. ");
-    if (success_url && markdown_plain_url(success_url)) {
-        buf_addf(out, "Its record: [success issue](%s). ", success_url);
-    } else if (success_url && success_url[0]) {
-        buf_adds(out, "Its record: ");
-        markdown_span(out, success_url, WORDS_MAX);
-        buf_adds(out, ". ");
+    if (j->discarded) {
+        buf_adds(out, "Discarded by ");
+        markdown_span(out, j->discarded, WORDS_MAX);
+        buf_adds(out, ": nothing more comes of this job.\n");
+        return;
     }
-    buf_addf(out, "Made by job `%s`.\n", j->id);
+    buf_adds(out, "Solved: the license of this ticket went out. ");
+    add_record_link(out, success_url);
+    buf_adds(out, "Made by job ");
+    markdown_span(out, j->fixed_by ? j->fixed_by : j->id, WORDS_MAX);
+    buf_adds(out, ".\n");
 }
 
 /* Length of a line without the blanks at its end. */

@@ -39,7 +39,9 @@ void issue_success_text(const struct job *j, struct buf *out);
  * `Ticket:` and `Job:` lines. late: "still trying" wording. */
 void issue_failed_text(const struct job *j, bool late, struct buf *out);
 
-/* Comment on a failure issue when the ticket's license went out after all. */
+/* Comment on j's failure issue when the ticket's license went out after all (by
+ * j->fixed_by, or by j itself), or when the job was discarded. success_url may be NULL.
+ */
 void issue_solved_comment(const struct job *j, const char *success_url,
                           struct buf *out);
 

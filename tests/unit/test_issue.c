@@ -437,8 +437,14 @@ static void test_solved_comment(void **state)
     assert_has(&b, "`https://x/) /close`");
     assert_lacks(&b, "\n/close");
     buf_reset(&b);
+    j.fixed_by = (char *)"zzzzzzzzzzzzzzzzzzzzzzzzzz";
     issue_solved_comment(&j, NULL, &b);
-    assert_has(&b, "went out");
+    assert_has(&b, "went out. Made by job `zzzzzzzzzzzzzzzzzzzzzzzzzz`.");
+    buf_reset(&b);
+    j.discarded = (char *)"ann@host\n/close";
+    issue_solved_comment(&j, NULL, &b);
+    assert_string_equal(b.data, "Discarded by `ann@host /close`: nothing more comes of "
+                                "this job.\n");
     buf_done(&b);
 }
 
