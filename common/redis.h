@@ -1,7 +1,6 @@
-/* redis: the one Redis client, for all three programs: RESP2 through hiredis's reader
- * as codec, on our own stream. Reconnects by itself with jitter, authenticates,
- * selects, loads scripts. Knows commands and replies, not keys. The only file that sees
- * hiredis. */
+/* redis: the one Redis client, for all three programs: RESP2 on our own stream.
+ * Reconnects by itself with jitter, asks Sentinel, authenticates, selects, loads
+ * scripts. Knows commands and replies (resp.h), not keys. */
 #ifndef STOPGAP_REDIS_H
 #define STOPGAP_REDIS_H
 
@@ -10,12 +9,12 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "resp.h"
 #include "settings.h"
 
 struct uv_loop_s;
 struct tls;
 struct redis;
-struct redisReply; /* hiredis's; read it with the functions below */
 
 /* A Lua script. Its SHA1 is learnt by SCRIPT LOAD on each connect; NOSCRIPT (failover,
  * SCRIPT FLUSH) falls back to EVAL of the source, per call. */
@@ -36,7 +35,8 @@ struct redis_options {
     /* Up: connected, authenticated, scripts known; commands may be sent (also inside).
      * Runs after every reconnect. */
     void (*on_up)(void *arg);
-    /* Down: the connection ended or could not be made; another try is under way. Every
+    /* Down: the connection ended or could not be made; another try is under way (after
+     * up to 5 s; with ERR_AUTH, which an operator must mend, never before 2.5 s). Every
      * pending command has had its callback before. */
     void (*on_down)(void *arg, const struct err *e);
     void *arg;
@@ -54,8 +54,8 @@ typedef void (*redis_fn)(void *arg, const struct redisReply *reply,
 /* Starts connecting at once. Never NULL. */
 struct redis *redis_new(const struct redis_options *options);
 
-/* Ends it: pending commands get their callback with ERR_CANCELLED inside this call,
- * nothing runs after it. NULL is fine. */
+/* Ends it: pending commands get their callback with ERR_CANCELLED and REDIS_LOST inside
+ * this call, nothing runs after it. Allowed inside any callback. NULL is fine. */
 void redis_free(struct redis *r);
 
 bool redis_is_up(const struct redis *r);
@@ -70,20 +70,10 @@ int redis_call_blocking(struct redis *r, redis_fn fn, void *arg, int argc,
                         const char *const *argv, int64_t wait_ms,
                         struct err *e) MUST_CHECK;
 
-/* EVALSHA of scripts[index] with numkeys keys followed by arguments in argv. */
+/* EVALSHA of scripts[index] with numkeys keys followed by arguments in argv. After
+ * NOSCRIPT the source is sent behind what is under way already. */
 int redis_eval(struct redis *r, redis_fn fn, void *arg, size_t index, int numkeys,
                int argc, const char *const *argv, const size_t *lens,
                struct err *e) MUST_CHECK;
-
-enum reply_type { REPLY_NIL, REPLY_INT, REPLY_STRING, REPLY_ARRAY };
-enum reply_type
-reply_type(const struct redisReply *r);        /* a status counts as a string */
-int64_t reply_int(const struct redisReply *r); /* an integer, or a string that is one;
-                                                  0 otherwise */
-const char *
-reply_str(const struct redisReply *r); /* NUL-terminated; "" if not a string */
-size_t reply_len(const struct redisReply *r);
-size_t reply_count(const struct redisReply *r); /* 0 if not an array */
-const struct redisReply *reply_at(const struct redisReply *r, size_t i); /* i < count */
 
 #endif

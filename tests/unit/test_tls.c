@@ -7,14 +7,13 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "buf.h"
+#include "identity.h"
 #include "mem.h"
 #include "peer.h"
 #include "stream.h"
@@ -22,81 +21,28 @@
 
 #define DAY 86400L
 
-struct identity {
-    EVP_PKEY *key;
-    X509 *cert;
-};
-
 static struct {
     char ca_file[64];
     struct identity ca, good, expired, by_address, self_signed;
     struct tls *tls;
 } world;
 
-/* --- an authority -------------------------------------------------------------------
- */
-
-static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
-{
-    X509V3_CTX ctx;
-    X509_EXTENSION *ext;
-
-    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
-    ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-    assert_non_null(ext);
-    assert_int_equal(X509_add_ext(cert, ext, -1), 1);
-    X509_EXTENSION_free(ext);
-}
-
-/* issuer NULL: signs itself. san NULL: an authority. */
-static struct identity issue(const struct identity *issuer, const char *cn,
-                             const char *san, long from, long until)
-{
-    static long serial = 1;
-    struct identity id = {.key = EVP_EC_gen("P-256"), .cert = X509_new()};
-    X509_NAME *name = X509_get_subject_name(id.cert);
-
-    (void)X509_set_version(id.cert, 2);
-    (void)ASN1_INTEGER_set(X509_get_serialNumber(id.cert), serial++);
-    (void)X509_gmtime_adj(X509_getm_notBefore(id.cert), from);
-    (void)X509_gmtime_adj(X509_getm_notAfter(id.cert), until);
-    (void)X509_set_pubkey(id.cert, id.key);
-    (void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                                     (const unsigned char *)cn, -1, -1, 0);
-    (void)X509_set_issuer_name(id.cert,
-                               issuer ? X509_get_subject_name(issuer->cert) : name);
-    add_extension(id.cert, issuer ? issuer->cert : id.cert, NID_basic_constraints,
-                  san ? "critical,CA:FALSE" : "critical,CA:TRUE");
-    if (san)
-        add_extension(id.cert, id.cert, NID_subject_alt_name, san);
-    assert_true(X509_sign(id.cert, issuer ? issuer->key : id.key, EVP_sha256()) > 0);
-    return id;
-}
-
-static void identity_free(struct identity *id)
-{
-    EVP_PKEY_free(id->key);
-    X509_free(id->cert);
-}
-
 static int make_world(void **state)
 {
     struct err e = {0};
-    FILE *f;
-    int fd;
 
     (void)state;
-    world.ca = issue(NULL, "Test Authority", NULL, -DAY, DAY);
-    world.good = issue(&world.ca, "good", "DNS:localhost,DNS:*.wild.test", -DAY, DAY);
-    world.expired = issue(&world.ca, "old", "DNS:localhost", -3 * DAY, -2 * DAY);
-    world.by_address = issue(&world.ca, "by address", "IP:127.0.0.1", -DAY, DAY);
-    world.self_signed = issue(NULL, "myself", "DNS:localhost", -DAY, DAY);
+    world.ca = identity_issue(NULL, "Test Authority", NULL, -DAY, DAY);
+    world.good =
+        identity_issue(&world.ca, "good", "DNS:localhost,DNS:*.wild.test", -DAY, DAY);
+    world.expired =
+        identity_issue(&world.ca, "old", "DNS:localhost", -3 * DAY, -2 * DAY);
+    world.by_address =
+        identity_issue(&world.ca, "by address", "IP:127.0.0.1", -DAY, DAY);
+    world.self_signed = identity_issue(NULL, "myself", "DNS:localhost", -DAY, DAY);
     (void)snprintf(world.ca_file, sizeof world.ca_file, "/tmp/stopgap-ca-XXXXXX");
-    fd = mkstemp(world.ca_file);
-    f = fdopen(fd, "w");
-    assert_non_null(f);
-    assert_int_equal(PEM_write_X509(f, world.ca.cert), 1);
-    assert_int_equal(fclose(f), 0);
+    (void)close(mkstemp(world.ca_file));
+    identity_write(&world.ca, world.ca_file, NULL);
     world.tls = tls_new(world.ca_file, &e);
     return world.tls ? 0 : -1;
 }
