@@ -1,5 +1,5 @@
-/* redis: see redis.h. Replies come in the order of the commands: a ring of what is
- * pending is all the bookkeeping there is. */
+/* redis: see redis.h. Who to connect to, what to say first, when to try again; the
+ * commands themselves are pipeline.c's. */
 #include "redis.h"
 
 #include <sodium.h>
@@ -9,354 +9,65 @@
 #include <uv.h>
 
 #include "backoff.h"
-#include "buf.h"
 #include "mem.h"
 #include "num.h"
+#include "pipeline.h"
 #include "stream.h"
 #include "tls.h"
-#include "verdict.h"
 
 #define RETRY_BASE_MS 50
 #define RETRY_CAP_MS 5000
 #define SENTINEL_TIMEOUT_MS 1000
-#define COMMAND_MAX ((size_t)64 << 20)
-#define SHA_LEN 40
-#define NO_SCRIPT SIZE_MAX
-#define FIRST_RING 16
-#define KEEP_CAP 65536
-
-struct pending {
-    redis_fn fn;
-    void *arg;
-    int64_t allow_ms; /* for the reply, from when it is this one's turn */
-    size_t script;    /* of an EVALSHA, to fall back on its source; else NO_SCRIPT */
-    size_t arguments; /* of that EVALSHA after its SHA */
-    size_t tail_len;  /* their bytes, in `tails` */
-};
 
 struct redis {
     struct redis_options o;
-    struct stream *stream; /* NULL between two tries */
-    struct resp *resp;
+    struct pipeline *line;
     bool up;
-    bool proven; /* this connection answered one command of our user's */
     bool closing;
     uint64_t up_since;
-    int64_t tries; /* that failed in a row */
-
-    struct pending *ring; /* size is a power of two */
-    size_t ring_size;
-    size_t head;
-    size_t count;
-    struct buf tails; /* of pending EVALSHAs, in order, from tails_head on */
-    size_t tails_head;
-    struct buf command; /* the one being written */
-
-    char (*sha)[SHA_LEN + 1]; /* by script */
-    size_t loaded;
+    uint64_t good_before; /* this connection came up */
+    int64_t tries;        /* that failed in a row */
+    size_t loaded;        /* scripts, in this greeting */
 
     char *master; /* as told by Sentinel */
     int master_port;
     unsigned int sentinel; /* which to ask next */
-
     uv_timer_t retry;
-    uv_timer_t late;
-    uint64_t head_since;
-    uint64_t late_due;
-    bool last_look; /* overdue; one more poll before it counts */
-    unsigned int handles;
 };
 
 static void lose(struct redis *r, const struct err *why);
 static void connect_now(struct redis *r);
 
-/* --- pending commands ---------------------------------------------------------------
+/* --- commands -----------------------------------------------------------------------
  */
-
-static struct pending *at(struct redis *r, size_t i)
-{
-    return &r->ring[(r->head + i) & (r->ring_size - 1)];
-}
-
-static void grow(struct redis *r)
-{
-    size_t size = r->ring_size ? r->ring_size * 2 : FIRST_RING;
-    struct pending *ring = mem_new(size, sizeof *ring);
-
-    for (size_t i = 0; i < r->count; i++)
-        ring[i] = *at(r, i);
-    free(r->ring);
-    r->ring = ring;
-    r->ring_size = size;
-    r->head = 0;
-}
-
-static void on_late(uv_timer_t *t)
-{
-    struct redis *r = t->data;
-    uint64_t now = uv_now(r->o.loop);
-    uint64_t due;
-    struct err e;
-
-    if (!r->count)
-        return;
-    due = r->head_since + (uint64_t)at(r, 0)->allow_ms;
-    if (now < due || !r->last_look) {
-        /* After a stall of our own the reply may lie in the socket: poll once more. */
-        r->last_look = now >= due;
-        r->late_due = now < due ? due : now + 1;
-        (void)uv_timer_start(t, on_late, r->late_due - now, 0);
-        return;
-    }
-    (void)err_set(&e, ERR_TRANSIENT, 0, "timed out: no reply from Redis for %lld ms",
-                  (long long)at(r, 0)->allow_ms);
-    lose(r, &e);
-}
-
-/* One timer for the oldest command. It is left running when it would fire early: that
- * is cheaper than setting it for each. */
-static void watch_head(struct redis *r)
-{
-    uint64_t due;
-
-    r->head_since = uv_now(r->o.loop);
-    r->last_look = false;
-    if (!r->count)
-        return;
-    due = r->head_since + (uint64_t)at(r, 0)->allow_ms;
-    if (uv_is_active((uv_handle_t *)&r->late) && r->late_due <= due)
-        return;
-    r->late_due = due;
-    (void)uv_timer_start(&r->late, on_late, due - r->head_since, 0);
-}
-
-static void push(struct redis *r, const struct pending *p)
-{
-    if (r->count == r->ring_size)
-        grow(r);
-    *at(r, r->count++) = *p;
-    if (r->count == 1)
-        watch_head(r);
-}
-
-static struct pending pop(struct redis *r)
-{
-    struct pending p = *at(r, 0);
-
-    r->head = (r->head + 1) & (r->ring_size - 1);
-    r->count--;
-    watch_head(r);
-    return p;
-}
-
-static void drop_tail(struct redis *r, size_t len)
-{
-    r->tails_head += len;
-    if (r->tails_head == r->tails.len) {
-        buf_reset(&r->tails);
-        r->tails_head = 0;
-    } else if (r->tails_head > KEEP_CAP && r->tails_head > r->tails.len / 2) {
-        buf_consume(&r->tails, r->tails_head);
-        r->tails_head = 0;
-    }
-}
-
-static void fail_pending(struct redis *r, const struct err *e)
-{
-    while (r->count) {
-        struct pending p = pop(r);
-
-        p.fn(p.arg, NULL, e);
-    }
-    buf_reset(&r->tails);
-    r->tails_head = 0;
-}
-
-/* --- sending ------------------------------------------------------------------------
- */
-
-/* Hands the gathered command to the stream; the stream gathers in turn what one loop
- * turn brings. */
-static void send_command(struct redis *r, const struct pending *p)
-{
-    stream_write(r->stream, r->command.data, r->command.len);
-    if (r->command.cap > KEEP_CAP)
-        buf_done(&r->command);
-    r->command.max = COMMAND_MAX;
-    push(r, p);
-}
-
-static void add_arguments(struct buf *out, int argc, const char *const *argv,
-                          const size_t *lens)
-{
-    for (int i = 0; i < argc; i++)
-        resp_add(out, argv[i], lens ? lens[i] : strlen(argv[i]));
-}
-
-static int send_argv(struct redis *r, const struct pending *p, int argc,
-                     const char *const *argv, const size_t *lens, struct err *e)
-{
-    buf_reset(&r->command);
-    resp_add_length(&r->command, (size_t)argc);
-    add_arguments(&r->command, argc, argv, lens);
-    if (r->command.failed)
-        return err_set(e, ERR_BUG, 0, "a Redis command of more than %zu MiB",
-                       COMMAND_MAX >> 20);
-    send_command(r, p);
-    return 0;
-}
 
 static int not_up(struct err *e)
 {
     return err_set(e, ERR_TRANSIENT, 0, "no connection to Redis");
 }
 
-static int call(struct redis *r, redis_fn fn, void *arg, int argc,
-                const char *const *argv, const size_t *lens, int64_t wait_ms,
-                struct err *e)
-{
-    struct pending p = {.fn = fn,
-                        .arg = arg,
-                        .allow_ms = r->o.timeout_ms + wait_ms,
-                        .script = NO_SCRIPT};
-
-    return r->up ? send_argv(r, &p, argc, argv, lens, e) : not_up(e);
-}
-
 int redis_call(struct redis *r, redis_fn fn, void *arg, int argc,
                const char *const *argv, const size_t *lens, struct err *e)
 {
-    return call(r, fn, arg, argc, argv, lens, 0, e);
+    return r->up ? pipeline_send(r->line, fn, arg, r->o.timeout_ms, argc, argv, lens, e)
+                 : not_up(e);
 }
 
 int redis_call_blocking(struct redis *r, redis_fn fn, void *arg, int argc,
                         const char *const *argv, int64_t wait_ms, struct err *e)
 {
-    return call(r, fn, arg, argc, argv, NULL, wait_ms, e);
-}
+    int64_t allow_ms = r->o.timeout_ms + wait_ms;
 
-static void send_script(struct redis *r, const struct pending *p, const char *verb,
-                        const char *what, const char *tail, size_t tail_len)
-{
-    buf_reset(&r->command);
-    resp_add_length(&r->command, p->arguments + 2);
-    resp_add(&r->command, verb, strlen(verb));
-    resp_add(&r->command, what, strlen(what));
-    buf_add(&r->command, tail, tail_len);
-    send_command(r, p);
+    return r->up ? pipeline_send(r->line, fn, arg, allow_ms, argc, argv, NULL, e)
+                 : not_up(e);
 }
 
 int redis_eval(struct redis *r, redis_fn fn, void *arg, size_t index, int numkeys,
                int argc, const char *const *argv, const size_t *lens, struct err *e)
 {
-    size_t from = r->tails.len;
-    struct pending p = {.fn = fn,
-                        .arg = arg,
-                        .allow_ms = r->o.timeout_ms,
-                        .script = index,
-                        .arguments = (size_t)argc + 1};
-    char keys[16];
-
-    if (!r->up)
-        return not_up(e);
-    (void)snprintf(keys, sizeof keys, "%d", numkeys);
-    resp_add(&r->tails, keys, strlen(keys));
-    add_arguments(&r->tails, argc, argv, lens);
-    if (r->tails.failed) {
-        r->tails.failed = false;
-        r->tails.len = from;
-        return err_set(e, ERR_BUG, 0, "Redis scripts under way hold more than %zu MiB",
-                       r->tails.max >> 20);
-    }
-    p.tail_len = r->tails.len - from;
-    send_script(r, &p, "EVALSHA", r->sha[index], r->tails.data + from, p.tail_len);
-    return 0;
-}
-
-/* The same again by source. It is not fallen back on twice. */
-static void send_source(struct redis *r, struct pending p, const char *tail)
-{
-    const char *source = r->o.scripts[p.script].source;
-    size_t len = p.tail_len;
-
-    p.script = NO_SCRIPT;
-    p.tail_len = 0;
-    send_script(r, &p, "EVAL", source, tail, len);
-}
-
-/* --- replies ------------------------------------------------------------------------
- */
-
-/* Apart from deliver(), so that a good reply does not pay for a struct err. */
-static __attribute__((noinline)) void
-deliver_error(struct redis *r, const struct pending *p, const char *words)
-{
-    struct stream *s = r->stream;
-    struct err e;
-    enum redis_verdict v = verdict_redis(words, &e);
-
-    if (v == REDIS_V_NOSCRIPT && p->script != NO_SCRIPT) {
-        send_source(r, *p, r->tails.data + r->tails_head);
-        drop_tail(r, p->tail_len);
-        return;
-    }
-    drop_tail(r, p->tail_len);
-    p->fn(p->arg, NULL, &e);
-    if (v == REDIS_V_RECONNECT && r->stream == s)
-        lose(r, &e);
-}
-
-static void deliver(struct redis *r, const struct redisReply *reply)
-{
-    static const struct err none;
-    const char *words = reply_error(reply);
-    struct pending p = pop(r);
-
-    if (words) {
-        deliver_error(r, &p, words);
-        return;
-    }
-    drop_tail(r, p.tail_len);
-    r->proven = r->proven || r->up;
-    p.fn(p.arg, reply, &none);
-}
-
-static __attribute__((noinline)) void stray(struct redis *r,
-                                            const struct redisReply *reply)
-{
-    struct err e;
-
-    (void)err_set(&e, ERR_TRANSIENT, 0, "Redis sent a reply that nobody asked for: %s",
-                  reply_str(reply));
-    lose(r, &e);
-}
-
-static __attribute__((noinline)) void read_failed(struct redis *r, struct err e)
-{
-    lose(r, &e);
-}
-
-static void on_data(void *arg, const char *bytes, size_t len)
-{
-    struct redis *r = arg;
-    struct stream *s = r->stream;
-    struct redisReply *reply;
-    struct err e;
-    int rc;
-
-    resp_feed(r->resp, bytes, len);
-    while (r->stream == s) { /* a callback may end the connection */
-        rc = resp_next(r->resp, &reply, &e);
-        if (rc < 0)
-            read_failed(r, e);
-        if (rc <= 0)
-            return;
-        if (r->count)
-            deliver(r, reply);
-        else
-            stray(r, reply);
-        reply_free(reply);
-    }
+    return r->up ? pipeline_eval(r->line, fn, arg, r->o.timeout_ms, index, numkeys,
+                                 argc, argv, lens, e)
+                 : not_up(e);
 }
 
 /* --- greeting: what is sent on each connect, in one write ---------------------------
@@ -364,11 +75,11 @@ static void on_data(void *arg, const char *bytes, size_t len)
 
 static void greet(struct redis *r, redis_fn fn, int argc, const char *const *argv)
 {
-    struct pending p = {
-        .fn = fn, .arg = r, .allow_ms = r->o.timeout_ms, .script = NO_SCRIPT};
     struct err e;
 
-    if (send_argv(r, &p, argc, argv, NULL, &e) < 0)
+    if (!pipeline_attached(r->line)) /* given up on an earlier line */
+        return;
+    if (pipeline_send(r->line, fn, r, r->o.timeout_ms, argc, argv, NULL, &e) < 0)
         lose(r, &e);
 }
 
@@ -418,7 +129,7 @@ static void on_script(void *arg, const struct redisReply *reply, const struct er
     (void)snprintf(what, sizeof what, "SCRIPT LOAD %s", r->o.scripts[r->loaded].name);
     if (refused(r, e, what))
         return;
-    (void)snprintf(r->sha[r->loaded++], SHA_LEN + 1, "%s", reply_str(reply));
+    pipeline_set_sha(r->line, r->loaded++, reply_str(reply));
 }
 
 static void on_role(void *arg, const struct redisReply *reply, const struct err *e)
@@ -444,7 +155,7 @@ static void on_ready(void *arg, const struct redisReply *reply, const struct err
     if (!strstr(e->text, "NOPERM") && refused(r, e, "PING"))
         return;
     r->up = true;
-    r->proven = false;
+    r->good_before = pipeline_good(r->line);
     r->up_since = uv_now(r->o.loop);
     if (r->o.on_up)
         r->o.on_up(r->o.arg);
@@ -478,12 +189,8 @@ static void send_greeting(struct redis *r)
 
 static void hang_up(struct redis *r)
 {
-    stream_close(r->stream);
-    resp_free(r->resp);
-    r->stream = NULL;
-    r->resp = NULL;
+    pipeline_detach(r->line);
     r->up = false;
-    (void)uv_timer_stop(&r->late);
 }
 
 static void on_retry(uv_timer_t *t)
@@ -506,17 +213,18 @@ static int64_t retry_delay(const struct redis *r, enum err_class class)
 static void lose(struct redis *r, const struct err *why)
 {
     struct err e = *why;
-    bool served =
-        r->up && (r->proven || uv_now(r->o.loop) > r->up_since + RETRY_CAP_MS);
+    bool served;
 
-    if (!r->stream)
+    if (!pipeline_attached(r->line))
         return;
+    served = r->up && (pipeline_good(r->line) > r->good_before ||
+                       uv_now(r->o.loop) > r->up_since + RETRY_CAP_MS);
     r->tries = served ? 1 : r->tries + 1;
     hang_up(r);
     mem_set(&r->master, NULL);
     r->sentinel++;
     e.code = REDIS_LOST;
-    fail_pending(r, &e);
+    pipeline_fail(r->line, &e);
     if (r->closing)
         return;
     e.code = 0;
@@ -556,6 +264,18 @@ static void on_open(void *arg)
                                r->o.url->sentinel_name});
     else
         send_greeting(r);
+}
+
+static void on_data(void *arg, const char *bytes, size_t len)
+{
+    struct redis *r = arg;
+
+    pipeline_feed(r->line, bytes, len);
+}
+
+static void on_broken(void *arg, const struct err *e)
+{
+    lose(arg, e);
 }
 
 static void on_end(void *arg, const struct err *e)
@@ -604,8 +324,7 @@ static void connect_now(struct redis *r)
         t.host = asked = next_sentinel(r, &t.port);
         t.connect_timeout_ms = SENTINEL_TIMEOUT_MS;
     }
-    r->resp = resp_new();
-    r->stream = stream_open(r->o.loop, &t, &events, r);
+    pipeline_attach(r->line, stream_open(r->o.loop, &t, &events, r));
     free(asked);
 }
 
@@ -617,12 +336,9 @@ struct redis *redis_new(const struct redis_options *options)
     struct redis *r = mem_new(1, sizeof *r);
 
     r->o = *options;
-    r->sha = mem_new(r->o.script_count, sizeof *r->sha);
-    r->tails.max = r->command.max = COMMAND_MAX;
+    r->line = pipeline_new(r->o.loop, r->o.scripts, r->o.script_count, on_broken, r);
     (void)uv_timer_init(r->o.loop, &r->retry);
-    (void)uv_timer_init(r->o.loop, &r->late);
-    r->retry.data = r->late.data = r;
-    r->handles = 2;
+    r->retry.data = r;
     connect_now(r);
     return r;
 }
@@ -636,13 +352,7 @@ static void on_closed(uv_handle_t *h)
 {
     struct redis *r = h->data;
 
-    if (--r->handles)
-        return;
-    free(r->ring);
-    free(r->sha);
     free(r->master);
-    buf_done(&r->tails);
-    buf_done(&r->command);
     free(r);
 }
 
@@ -655,7 +365,7 @@ void redis_free(struct redis *r)
     r->closing = true;
     hang_up(r);
     (void)err_set(&e, ERR_CANCELLED, REDIS_LOST, "the Redis client was closed");
-    fail_pending(r, &e);
+    pipeline_fail(r->line, &e);
     uv_close((uv_handle_t *)&r->retry, on_closed);
-    uv_close((uv_handle_t *)&r->late, on_closed);
+    pipeline_free(r->line);
 }

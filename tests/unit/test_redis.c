@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <uv.h>
 
@@ -72,6 +73,7 @@ static void server_start(const char *const *extra)
     if (server.pid == 0) {
         int null = open("/dev/null", O_RDWR);
 
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not left behind by a crash */
         (void)dup2(null, 1);
         (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
@@ -200,6 +202,12 @@ static int teardown(void **state)
 static void turn(struct client *c)
 {
     (void)uv_run(&c->loop, UV_RUN_ONCE);
+}
+
+/* What was queued leaves; nothing is waited for. */
+static void send_out(struct client *c)
+{
+    (void)uv_run(&c->loop, UV_RUN_NOWAIT);
 }
 
 static void start(struct client *c)
@@ -536,7 +544,7 @@ static void test_server_killed_and_restarted(void **state)
     use_scripts(c);
     real_server(c, NULL);
     SEND(c, &a, "BLPOP", "none", "0");
-    turn(c);
+    send_out(c);
     server_stop();
     wait_down(c);
     assert_int_equal(a.calls, 1);
@@ -577,7 +585,7 @@ static void test_our_own_stall(void **state)
     c->o.timeout_ms = 50;
     real_server(c, NULL);
     SEND(c, &a, "SET", "k", "v");
-    (void)uv_run(&c->loop, UV_RUN_NOWAIT);
+    send_out(c);
     uv_sleep(120); /* the stall itself */
     wait_answer(c, &a);
     assert_true(a.good);
@@ -648,7 +656,7 @@ static void test_free_with_pending(void **state)
 
     real_server(c, NULL);
     SEND(c, &a, "BLPOP", "none", "0");
-    turn(c);
+    send_out(c);
     redis_free(c->redis);
     c->redis = NULL;
     assert_int_equal(a.calls, 1);
@@ -716,7 +724,7 @@ static void test_free_in_lost_reply(void **state)
     real_server(c, NULL);
     SEND(c, &a, "BLPOP", "none", "0");
     SEND(c, &b, "PING");
-    turn(c);
+    send_out(c);
     c->free_at = AT_REPLY;
     server_stop();
     (void)uv_run(&c->loop, UV_RUN_DEFAULT);
