@@ -7,17 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <uv.h>
 
 #include "buf.h"
+#include "dial.h"
 #include "mem.h"
 #include "tls.h"
 
 #define READ_MAX 65536
 #define QUEUE_MAX ((size_t)64 << 20) /* bytes a peer may leave unread */
 #define KEEP_CAP 65536               /* a larger queue buffer goes back when empty */
-#define KEEPALIVE_S 30
 #define WHAT_MAX 80
 
 enum state { CONNECTING, HANDSHAKE, OPEN, ENDED };
@@ -31,25 +30,12 @@ struct stream {
     unsigned int refs; /* open handles and requests; the memory goes with the last */
 
     char *host;
-    char *where; /* for error texts */
     struct tls *tls_setup;
     int64_t timeout_ms;
     uint64_t connect_by;
-    uv_getaddrinfo_t resolve;
-    struct addrinfo *addresses;
-    const struct addrinfo *next;
-    unsigned int left; /* addresses from next on */
-    int fault;         /* libuv's code: why the latest address failed */
-
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } sock;
-    bool has_sock;
-    uv_connect_t connect;
-    uv_timer_t connect_timer;
+    struct dial *dial; /* while CONNECTING */
+    uv_stream_t *sock; /* from then on; its memory is dial.c's */
+    uv_timer_t handshake;
     uv_timer_t deadline;
     bool last_look; /* the deadline passed; one more poll before it counts */
     char what[WHAT_MAX];
@@ -69,8 +55,6 @@ struct stream {
  * thread share one. */
 static _Thread_local char read_buffer[READ_MAX];
 
-static void next_address(struct stream *s);
-
 /* --- the end ------------------------------------------------------------------------
  */
 
@@ -82,9 +66,7 @@ static void release(struct stream *s)
     buf_done(&s->plain);
     buf_done(&s->wire);
     buf_done(&s->sending);
-    uv_freeaddrinfo(s->addresses);
     free(s->host);
-    free(s->where);
     free(s);
 }
 
@@ -93,11 +75,11 @@ static void finish(struct stream *s, const struct err *e)
     if (s->closed || s->state == ENDED)
         return;
     s->state = ENDED;
-    (void)uv_timer_stop(&s->connect_timer);
+    (void)uv_timer_stop(&s->handshake);
     (void)uv_timer_stop(&s->deadline);
     (void)uv_prepare_stop(&s->flusher);
-    if (s->has_sock && !uv_is_closing(&s->sock.handle))
-        (void)uv_read_stop(&s->sock.stream);
+    if (s->sock)
+        (void)uv_read_stop(s->sock);
     s->events.on_end(s->arg, e);
 }
 
@@ -167,7 +149,7 @@ static void write_rest(struct stream *s, struct buf *src, size_t from)
     s->sending = *src;
     *src = empty;
     rest = uv_buf_init(s->sending.data + from, (unsigned int)(s->sending.len - from));
-    rc = uv_write(&s->write, &s->sock.stream, &rest, 1, on_written);
+    rc = uv_write(&s->write, s->sock, &rest, 1, on_written);
     if (rc < 0) {
         clear(&s->sending);
         write_failed(s, rc);
@@ -184,7 +166,7 @@ static void send_now(struct stream *s, struct buf *src)
 
     if (!src->len || s->writing || s->write_fault)
         return;
-    n = uv_try_write(&s->sock.stream, &all, 1);
+    n = uv_try_write(s->sock, &all, 1);
     if (n == UV_EAGAIN)
         n = 0;
     if (n < 0)
@@ -225,7 +207,7 @@ static void flush(struct stream *s)
 static void opened(struct stream *s)
 {
     s->state = OPEN;
-    (void)uv_timer_stop(&s->connect_timer);
+    (void)uv_timer_stop(&s->handshake);
     s->events.on_open(s->arg);
 }
 
@@ -300,184 +282,45 @@ static void start_handshake(struct stream *s, struct tls *tls, const char *host)
     (void)uv_prepare_start(&s->flusher, on_flush);
 }
 
-static void on_sock_closed(uv_handle_t *h)
-{
-    struct stream *s = h->data;
-
-    s->has_sock = false;
-    if (!s->closed && s->state == CONNECTING)
-        next_address(s);
-    release(s);
-}
-
-/* This address will not do; the next one is tried once libuv let go of the socket. */
-static void give_up_address(struct stream *s, int fault)
-{
-    s->fault = fault;
-    if (!uv_is_closing(&s->sock.handle))
-        uv_close(&s->sock.handle, on_sock_closed);
-}
-
-static void on_connect(uv_connect_t *req, int status)
-{
-    struct stream *s = req->data;
-
-    if (s->closed || s->state != CONNECTING || uv_is_closing(&s->sock.handle))
-        return;
-    if (status == 0)
-        status = uv_read_start(&s->sock.stream, on_alloc, on_read);
-    if (status < 0) {
-        give_up_address(s, status);
-        return;
-    }
-    if (s->sock.handle.type == UV_TCP) {
-        (void)uv_tcp_nodelay(&s->sock.tcp, 1);
-        (void)uv_tcp_keepalive(&s->sock.tcp, 1, KEEPALIVE_S);
-    }
-    if (s->tls_setup)
-        start_handshake(s, s->tls_setup, s->host);
-    else
-        opened(s);
-}
-
-static void connect_failed(struct stream *s)
-{
-    finish_with(s, "cannot connect to %s: %s", s->where, uv_strerror(s->fault));
-}
-
-static void on_connect_timer(uv_timer_t *t)
+static void on_handshake_late(uv_timer_t *t)
 {
     struct stream *s = t->data;
 
-    if (s->state == HANDSHAKE)
-        finish_with(s, "timed out: TLS handshake with %s", s->where);
-    else if (s->next && s->has_sock)
-        give_up_address(s, UV_ETIMEDOUT);
-    else if (s->fault && !s->has_sock)
-        connect_failed(s);
-    else
-        finish_with(s, "timed out: connect to %s", s->where);
+    finish_with(s, "timed out: TLS handshake with %s", s->host);
 }
 
-/* Reports a failure to start from the loop, as promised. */
-static void fail_soon(struct stream *s, int fault)
+static void limit_handshake(struct stream *s, uint64_t by)
 {
-    s->fault = fault;
-    (void)uv_timer_start(&s->connect_timer, on_connect_timer, 0, 0);
-}
-
-static void hold_sock(struct stream *s)
-{
-    s->sock.handle.data = s;
-    s->has_sock = true;
-    s->refs++;
-}
-
-static void try_address(struct stream *s, const struct sockaddr *to)
-{
-    int rc = uv_tcp_init(s->loop, &s->sock.tcp);
-
-    if (rc < 0) {
-        fail_soon(s, rc);
-        return;
-    }
-    hold_sock(s);
-    rc = uv_tcp_connect(&s->connect, &s->sock.tcp, to, on_connect);
-    if (rc < 0)
-        give_up_address(s, rc);
-}
-
-/* A silent address may use only its share of the time, so that the others get theirs.
- */
-static void next_address(struct stream *s)
-{
-    const struct addrinfo *ai = s->next;
     uint64_t now = uv_now(s->loop);
-    uint64_t rest = s->connect_by > now ? s->connect_by - now : 0;
 
-    if (!ai) {
-        connect_failed(s);
-        return;
-    }
-    (void)uv_timer_start(&s->connect_timer, on_connect_timer, rest / s->left, 0);
-    s->next = ai->ai_next;
-    s->left--;
-    try_address(s, ai->ai_addr);
+    (void)uv_timer_start(&s->handshake, on_handshake_late, by > now ? by - now : 0, 0);
 }
 
-static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
+static void on_dialled(void *arg, uv_stream_t *sock, const struct err *e)
 {
-    struct stream *s = req->data;
-
-    s->addresses = list;
-    if (!s->closed && s->state == CONNECTING && status < 0) {
-        finish_with(s, "cannot resolve %s: %s", s->host, uv_strerror(status));
-    } else if (!s->closed && s->state == CONNECTING) {
-        s->next = list;
-        for (const struct addrinfo *ai = list; ai; ai = ai->ai_next)
-            s->left++;
-        s->fault = UV_EAI_NODATA;
-        next_address(s);
-    }
-    release(s);
-}
-
-static void resolve(struct stream *s, int port)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    char service[16];
+    struct stream *s = arg;
     int rc;
 
-    (void)snprintf(service, sizeof service, "%d", port);
-    rc = uv_getaddrinfo(s->loop, &s->resolve, on_resolved, s->host, service, &hints);
-    if (rc < 0)
-        fail_soon(s, rc);
-    else
-        s->refs++;
-}
-
-static void connect_path(struct stream *s, const char *path)
-{
-    int rc = uv_pipe_init(s->loop, &s->sock.pipe, 0);
-
-    if (rc == 0) {
-        hold_sock(s);
-        if (strlen(path) < sizeof((struct sockaddr_un *)0)->sun_path) {
-            uv_pipe_connect(&s->connect, &s->sock.pipe, path, on_connect);
-            return;
-        }
-        give_up_address(s, UV_ENAMETOOLONG); /* libuv would cut it */
+    s->dial = NULL;
+    if (!sock) {
+        finish(s, e);
         return;
     }
-    fail_soon(s, rc);
-}
-
-static void connect_host(struct stream *s, int port)
-{
-    struct sockaddr_in6 v6;
-    struct sockaddr_in v4;
-
-    if (uv_ip4_addr(s->host, port, &v4) == 0)
-        try_address(s, (const struct sockaddr *)&v4);
-    else if (uv_ip6_addr(s->host, port, &v6) == 0)
-        try_address(s, (const struct sockaddr *)&v6);
-    else
-        resolve(s, port);
+    s->sock = sock;
+    sock->data = s;
+    rc = uv_read_start(sock, on_alloc, on_read);
+    if (rc < 0) {
+        finish_with(s, "%s", uv_strerror(rc));
+    } else if (s->tls_setup) {
+        limit_handshake(s, s->connect_by);
+        start_handshake(s, s->tls_setup, s->host);
+    } else {
+        opened(s);
+    }
 }
 
 /* --- for the owner ------------------------------------------------------------------
  */
-
-static char *name_of(const struct stream_target *t)
-{
-    struct buf b = {.max = ERR_TEXT_MAX};
-
-    if (t->path)
-        buf_adds(&b, t->path);
-    else
-        buf_addf(&b, strchr(t->host, ':') ? "[%s]:%d" : "%s:%d", t->host, t->port);
-    return buf_take(&b);
-}
 
 struct stream *stream_open(struct uv_loop_s *loop, const struct stream_target *target,
                            const struct stream_events *events, void *arg)
@@ -489,24 +332,18 @@ struct stream *stream_open(struct uv_loop_s *loop, const struct stream_target *t
     s->events = *events;
     s->arg = arg;
     s->host = mem_strdup(target->host ? target->host : "");
-    s->where = name_of(target);
     s->tls_setup = target->tls;
     s->timeout_ms = target->connect_timeout_ms;
     s->plain.max = s->wire.max = s->sending.max = QUEUE_MAX;
-    s->connect.data = s->resolve.data = s->write.data = s;
-    (void)uv_timer_init(loop, &s->connect_timer); /* these three cannot fail */
+    s->write.data = s;
+    (void)uv_timer_init(loop, &s->handshake); /* these three cannot fail */
     (void)uv_timer_init(loop, &s->deadline);
     (void)uv_prepare_init(loop, &s->flusher);
-    s->connect_timer.data = s->deadline.data = s->flusher.data = s;
+    s->handshake.data = s->deadline.data = s->flusher.data = s;
     s->refs = 3;
     uv_update_time(loop); /* start-up may have taken long */
     s->connect_by = uv_now(loop) + (uint64_t)s->timeout_ms;
-    (void)uv_timer_start(&s->connect_timer, on_connect_timer, (uint64_t)s->timeout_ms,
-                         0);
-    if (target->path)
-        connect_path(s, target->path);
-    else
-        connect_host(s, target->port);
+    s->dial = dial_start(loop, target, on_dialled, s);
     return s;
 }
 
@@ -522,7 +359,7 @@ size_t stream_backlog(const struct stream *s)
 {
     size_t queued = s->plain.len + s->wire.len;
 
-    return queued + (s->writing ? uv_stream_get_write_queue_size(&s->sock.stream) : 0);
+    return queued + (s->writing ? uv_stream_get_write_queue_size(s->sock) : 0);
 }
 
 void stream_start_tls(struct stream *s, struct tls *tls, const char *host)
@@ -532,8 +369,7 @@ void stream_start_tls(struct stream *s, struct tls *tls, const char *host)
     buf_add(&s->wire, s->plain.data, s->plain.len); /* still leaves in the clear */
     clear(&s->plain);
     uv_update_time(s->loop);
-    (void)uv_timer_start(&s->connect_timer, on_connect_timer, (uint64_t)s->timeout_ms,
-                         0);
+    limit_handshake(s, uv_now(s->loop) + (uint64_t)s->timeout_ms);
     start_handshake(s, tls, host);
 }
 
@@ -581,10 +417,9 @@ void stream_close(struct stream *s)
         return;
     s->closed = true;
     flush(s); /* a last word, as QUIT; what the kernel does not take at once is lost */
-    (void)uv_cancel((uv_req_t *)&s->resolve);
-    uv_close((uv_handle_t *)&s->connect_timer, on_closed);
+    dial_cancel(s->dial);
+    dial_hang_up(s->sock);
+    uv_close((uv_handle_t *)&s->handshake, on_closed);
     uv_close((uv_handle_t *)&s->deadline, on_closed);
     uv_close((uv_handle_t *)&s->flusher, on_closed);
-    if (s->has_sock && !uv_is_closing(&s->sock.handle))
-        uv_close(&s->sock.handle, on_sock_closed);
 }

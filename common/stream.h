@@ -39,15 +39,18 @@ struct stream_events {
 struct stream *stream_open(struct uv_loop_s *loop, const struct stream_target *target,
                            const struct stream_events *events, void *arg);
 
-/* Queues bytes (copied). Before on_open or after on_end: ignored. */
+/* Queues bytes (copied). What one turn of the loop queues leaves as one system call,
+ * and one run of TLS records, just before the loop sleeps. A peer that leaves more than
+ * 64 MiB unread ends the stream. Before on_open or after on_end: ignored. */
 void stream_write(struct stream *s, const void *bytes, size_t len);
 
 /* Bytes handed to stream_write that the kernel has not taken yet. */
 size_t stream_backlog(const struct stream *s);
 
 /* STARTTLS: from here on the connection is TLS for host. on_open runs again once the
- * handshake is complete. Bytes received in the clear and not yet delivered are thrown
- * away (RFC 3207 section 4.2; response injection). */
+ * handshake is complete, within the target's connect_timeout_ms. No byte received in
+ * the clear is delivered from now on (RFC 3207 section 4.2; response injection); what
+ * on_data brought already in the same call, the owner must drop itself. */
 void stream_start_tls(struct stream *s, struct tls *tls, const char *host);
 
 /* One deadline, ms from now; a later call replaces it, 0 removes it. When it passes,
@@ -56,8 +59,9 @@ void stream_deadline(struct stream *s, int64_t ms, const char *what);
 
 bool stream_is_tls(const struct stream *s);
 
-/* Ends it at once; no callback runs after this. Memory goes when libuv has closed the
- * handles. NULL is fine. */
+/* Ends it at once; no callback runs after this. What was queued is offered to the
+ * kernel once more (a QUIT that nobody waits for). Memory goes when libuv has closed
+ * the handles. NULL is fine. */
 void stream_close(struct stream *s);
 
 #endif
