@@ -46,9 +46,8 @@ static inline int peer_listen(const char *address, int port, int *out_port)
 
     assert(inet_pton(AF_INET, address, &a.sin_addr) == 1);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 16) != 0 ||
-        getsockname(fd, (struct sockaddr *)&a, &len) != 0)
-        assert(!"no port to listen on");
+    assert(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 16) == 0 &&
+           getsockname(fd, (struct sockaddr *)&a, &len) == 0);
     *out_port = ntohs(a.sin_port);
     return fd;
 }
