@@ -1,0 +1,540 @@
+/* http: see http.h. What looks odd in the wiring of curl to libuv was measured: a timer
+ * of 0 ms is kept at 0 (1 would cost a millisecond a request), finished transfers are
+ * collected after every action (a transfer that ends by time-out raises no event of its
+ * own), and no curl function is called from inside a curl callback. */
+#include "http.h"
+
+#include <assert.h>
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "buf.h"
+#include "mem.h"
+#include "num.h"
+#include "secret.h"
+
+#define CONNECT_TIMEOUT_MS 10000
+#define RETRY_AFTER_MAX_MS INT64_C(86400000)
+#define ANSWER_HEADERS_MAX 65536
+#define SPARE_OPS 16
+#define SPARE_BODY_MAX 65536
+/* Servers close idle connections after 60 to 75 s; one that is older is not used, since
+ * a POST that runs into the close cannot be sent again. */
+#define IDLE_MAX_S 30L
+
+struct http {
+    uv_loop_t *loop;
+    CURLM *multi;
+    char *ca_file;
+    uv_timer_t timer;
+    size_t handles; /* of libuv, open or closing: the memory goes with the last one */
+    bool closing;
+    struct http_op *running;
+    struct http_op *spare; /* finished, with their easy handles set up */
+    size_t spares;
+};
+
+struct http_op {
+    struct http *h;
+    struct http_op *prev, *next;
+    CURL *easy;
+    http_fn fn;
+    void *arg;
+    struct buf answer;
+    size_t answer_headers; /* bytes */
+    char *block;           /* request: header lines and body, copied */
+    size_t block_len;
+    struct curl_slist headers[HTTP_HEADERS_MAX + 1];
+    char why[CURL_ERROR_SIZE];
+    bool once;      /* must not leave twice */
+    bool no_clear;  /* must not leave unencrypted but to this machine */
+    bool sent;      /* curl was about to send it */
+    bool sent_lost; /* curl wanted to send it a second time */
+    bool refused;   /* it would have left in the clear */
+    bool too_large;
+};
+
+struct watch { /* a socket of curl's */
+    uv_poll_t poll;
+    struct http *h;
+    curl_socket_t fd;
+};
+
+/* Options that curl refuses only when memory is gone or our call is wrong. */
+#define SET(easy, option, value)                                                       \
+    do {                                                                               \
+        CURLcode set_rc = curl_easy_setopt(easy, option, value);                       \
+        assert(set_rc == CURLE_OK);                                                    \
+        (void)set_rc;                                                                  \
+    } while (0)
+#define SET_MULTI(multi, option, value)                                                \
+    do {                                                                               \
+        CURLMcode set_rc = curl_multi_setopt(multi, option, value);                    \
+        assert(set_rc == CURLM_OK);                                                    \
+        (void)set_rc;                                                                  \
+    } while (0)
+
+static void check(CURLMcode rc)
+{
+    assert(rc == CURLM_OK);
+    (void)rc;
+}
+
+/* --- the answer as it comes in --- */
+
+static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
+{
+    struct http_op *op = arg;
+
+    (void)one; /* always 1 */
+    buf_add(&op->answer, bytes, len);
+    op->too_large = op->answer.failed;
+    return op->answer.failed ? 0 : len;
+}
+
+static size_t on_header(char *bytes, size_t one, size_t len, void *arg)
+{
+    struct http_op *op = arg;
+
+    (void)bytes;
+    (void)one;
+    op->answer_headers += len;
+    return op->answer_headers > ANSWER_HEADERS_MAX ? 0 : len;
+}
+
+/* Runs when a connection stands, right before the request goes out on it. curl comes
+ * here again when a kept connection died without a byte of an answer and it means to
+ * repeat the request. The server may have acted on the first one. */
+static int on_before_send(void *arg, char *peer, char *self, int peer_port,
+                          int self_port)
+{
+    struct http_op *op = arg;
+
+    (void)self;
+    (void)peer_port;
+    (void)self_port;
+    op->refused = op->no_clear && strncmp(peer, "127.", 4) && strcmp(peer, "::1");
+    op->sent_lost = op->once && op->sent;
+    if (op->refused || op->sent_lost)
+        return CURL_PREREQFUNC_ABORT;
+    op->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* --- operations --- */
+
+/* What never changes between requests. */
+static void set_up(struct http *h, struct http_op *op)
+{
+    const char *built_in_ca = NULL;
+
+    SET(op->easy, CURLOPT_PRIVATE, op);
+    SET(op->easy, CURLOPT_WRITEFUNCTION, on_body);
+    SET(op->easy, CURLOPT_WRITEDATA, op);
+    SET(op->easy, CURLOPT_HEADERFUNCTION, on_header);
+    SET(op->easy, CURLOPT_HEADERDATA, op);
+    SET(op->easy, CURLOPT_PREREQFUNCTION, on_before_send);
+    SET(op->easy, CURLOPT_PREREQDATA, op);
+    SET(op->easy, CURLOPT_ERRORBUFFER, op->why);
+    SET(op->easy, CURLOPT_NOSIGNAL, 1L);
+    SET(op->easy, CURLOPT_FOLLOWLOCATION, 0L);
+    SET(op->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(op->easy, CURLOPT_PROXY, ""); /* or the environment decides where tokens go */
+    SET(op->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(op->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(op->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    SET(op->easy, CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
+    SET(op->easy, CURLOPT_USERAGENT, "stopgap/" STOPGAP_VERSION);
+    if (h->ca_file)
+        SET(op->easy, CURLOPT_CAINFO, h->ca_file);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_CAINFO, &built_in_ca);
+    if (h->ca_file || built_in_ca)
+        /* With a directory set curl reads the whole bundle again for each connection:
+         * 70 ms on the loop. */
+        SET(op->easy, CURLOPT_CAPATH, NULL);
+}
+
+static struct http_op *op_take(struct http *h)
+{
+    struct http_op *op = h->spare;
+
+    if (op) {
+        h->spare = op->next;
+        h->spares--;
+    } else {
+        op = mem_new(1, sizeof *op);
+        op->h = h;
+        buf_init(&op->answer, HTTP_BODY_MAX);
+        op->easy = curl_easy_init();
+        assert(op->easy);
+        set_up(h, op);
+    }
+    op->prev = NULL;
+    op->next = h->running;
+    if (h->running)
+        h->running->prev = op;
+    h->running = op;
+    return op;
+}
+
+static void op_unlink(struct http_op *op)
+{
+    if (op->prev)
+        op->prev->next = op->next;
+    else
+        op->h->running = op->next;
+    if (op->next)
+        op->next->prev = op->prev;
+    op->prev = op->next = NULL;
+}
+
+static void op_destroy(struct http_op *op)
+{
+    curl_easy_cleanup(op->easy);
+    buf_done(&op->answer);
+    free(op);
+}
+
+/* Back into the spares, or gone. The request's bytes hold secrets. */
+static void op_release(struct http_op *op)
+{
+    struct http *h = op->h;
+
+    secret_wipe(op->block, op->block_len);
+    free(op->block);
+    op->block = NULL;
+    if (h->closing || h->spares == SPARE_OPS || op->answer.cap > SPARE_BODY_MAX) {
+        op_destroy(op);
+        return;
+    }
+    buf_reset(&op->answer);
+    op->answer_headers = 0;
+    op->why[0] = '\0';
+    op->sent = op->sent_lost = op->refused = op->too_large = false;
+    op->next = h->spare;
+    h->spare = op;
+    h->spares++;
+}
+
+/* Copies header lines and body into one block and lists the lines. Our own list in
+ * place of curl's, so that it can be wiped. */
+static void copy_request(struct http_op *op, const struct http_request *r)
+{
+    static char no_expect[] = "Expect:"; /* no round trip before a body */
+    size_t lines = 0, at = 0;
+
+    op->block_len = r->body_len + 1;
+    for (; r->headers && r->headers[lines]; lines++)
+        op->block_len += strlen(r->headers[lines]) + 1;
+    assert(lines <= HTTP_HEADERS_MAX);
+    op->block = mem_new(op->block_len, 1);
+    for (size_t i = 0; i < lines; i++) {
+        size_t len = strlen(r->headers[i]) + 1;
+
+        op->headers[i] = (struct curl_slist){op->block + at, &op->headers[i + 1]};
+        memcpy(op->block + at, r->headers[i], len);
+        at += len;
+    }
+    op->headers[lines] = (struct curl_slist){no_expect, NULL};
+    SET(op->easy, CURLOPT_HTTPHEADER, op->headers);
+    if (!r->body) {
+        SET(op->easy, CURLOPT_HTTPGET, 1L);
+    } else {
+        memcpy(op->block + at, r->body, r->body_len);
+        SET(op->easy, CURLOPT_POST, 1L);
+        SET(op->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_len);
+        SET(op->easy, CURLOPT_POSTFIELDS, op->block + at);
+    }
+}
+
+struct http_op *http_start(struct http *h, const struct http_request *r, http_fn fn,
+                           void *arg)
+{
+    struct http_op *op = op_take(h);
+
+    op->fn = fn;
+    op->arg = arg;
+    op->once = !strcmp(r->method, "POST");
+    op->no_clear = r->secret && strncasecmp(r->url, "https:", 6);
+    copy_request(op, r);
+    SET(op->easy, CURLOPT_URL, r->url);
+    SET(op->easy, CURLOPT_CUSTOMREQUEST, r->method);
+    SET(op->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    if (!h->closing) /* else http_free, which is running, ends it */
+        check(curl_multi_add_handle(h->multi, op->easy));
+    return op;
+}
+
+/* --- endings --- */
+
+/* The value of an answer's header as a whole number; -1 if absent or something else. */
+static int64_t header_number(CURL *easy, const char *name)
+{
+    struct curl_header *found;
+    int64_t n;
+
+    if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK ||
+        !num_parse(found->value, 0, INT64_C(1) << 40, &n))
+        return -1;
+    return n;
+}
+
+static int64_t retry_after_ms(CURL *easy)
+{
+    curl_off_t seconds = 0;
+    int64_t reset;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
+    if (seconds <= 0) {
+        reset = header_number(easy, "RateLimit-Reset"); /* Unix time */
+        seconds = reset < 0 ? 0 : reset - (int64_t)time(NULL);
+    }
+    if (seconds <= 0)
+        return 0;
+    return seconds > RETRY_AFTER_MAX_MS / 1000 ? RETRY_AFTER_MAX_MS : seconds * 1000;
+}
+
+static void read_answer(struct http_op *op, struct http_response *r)
+{
+    const char *location = NULL;
+    int64_t next_page = header_number(op->easy, "X-Next-Page");
+    long status = 0;
+
+    (void)curl_easy_getinfo(op->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_REDIRECT_URL, &location);
+    r->status = (int)status;
+    r->body = op->answer.data;
+    r->body_len = op->answer.len;
+    r->retry_after_ms = retry_after_ms(op->easy);
+    r->next_page = next_page > 0 && next_page < 1000000 ? (int)next_page : 0;
+    r->location = location ? location : "";
+}
+
+/* Why no answer came, in words that an operator can use. */
+static void explain(struct http_op *op, CURLcode rc, struct err *e)
+{
+    if (op->refused)
+        (void)err_set(e, ERR_AUTH, 0,
+                      "refused to send a secret over plain http to another machine: "
+                      "use https");
+    else if (op->sent_lost)
+        (void)err_set(e, ERR_TRANSIENT, 0,
+                      "the kept connection ended without an answer");
+    else if (op->too_large)
+        (void)err_set(e, ERR_TRANSIENT, 0, "the answer is longer than %zu bytes",
+                      HTTP_BODY_MAX);
+    else if (op->answer_headers > ANSWER_HEADERS_MAX)
+        (void)err_set(e, ERR_TRANSIENT, 0, "the answer's header is too long");
+    else
+        (void)err_set(e, ERR_TRANSIENT, 0, "%s",
+                      op->why[0] ? op->why : curl_easy_strerror(rc));
+}
+
+static void deliver(struct http_op *op, struct http_response *r)
+{
+    r->connected = op->sent;
+    r->too_large = op->too_large;
+    op_unlink(op);
+    op->fn(op->arg, r);
+    op_release(op);
+}
+
+static void finish(struct http_op *op, CURLcode rc)
+{
+    struct http_response r = {.body = "", .location = ""};
+
+    if (rc == CURLE_OK)
+        read_answer(op, &r);
+    else
+        explain(op, rc, &r.err);
+    check(curl_multi_remove_handle(op->h->multi, op->easy));
+    deliver(op, &r);
+}
+
+void http_cancel(struct http_op *op)
+{
+    struct http_response r = {.body = "", .location = ""};
+
+    (void)err_set(&r.err, ERR_CANCELLED, 0, "cancelled");
+    check(curl_multi_remove_handle(op->h->multi, op->easy));
+    deliver(op, &r);
+}
+
+/* A callback may start, cancel and free; h itself outlives this (see http_free). */
+static void collect(struct http *h)
+{
+    CURLMsg *m;
+    int left;
+
+    while (!h->closing && (m = curl_multi_info_read(h->multi, &left))) {
+        struct http_op *op = NULL;
+        CURLcode rc = m->data.result;
+
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &op);
+        finish(op, rc);
+    }
+}
+
+/* --- curl on libuv --- */
+
+static void act(struct http *h, curl_socket_t fd, int flags)
+{
+    int running;
+
+    if (h->closing)
+        return;
+    check(curl_multi_socket_action(h->multi, fd, flags, &running));
+    collect(h);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_curl_timer(CURLM *multi, long ms, void *arg)
+{
+    struct http *h = arg;
+
+    (void)multi;
+    if (ms < 0)
+        (void)uv_timer_stop(&h->timer);
+    else
+        (void)uv_timer_start(&h->timer, on_timer, (uint64_t)ms, 0);
+    return 0;
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct watch *w = poll->data;
+    int flags = 0;
+
+    if (status < 0)
+        flags = CURL_CSELECT_ERR;
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    act(w->h, w->fd, flags);
+}
+
+static void handle_gone(struct http *h)
+{
+    if (--h->handles)
+        return;
+    free(h->ca_file);
+    free(h);
+    curl_global_cleanup();
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct watch *w = handle->data;
+
+    handle_gone(w->h);
+    free(w);
+}
+
+static struct watch *watch_new(struct http *h, curl_socket_t fd)
+{
+    struct watch *w = mem_new(1, sizeof *w);
+    int rc = uv_poll_init_socket(h->loop, &w->poll, fd);
+
+    assert(rc == 0);
+    (void)rc;
+    w->h = h;
+    w->fd = fd;
+    w->poll.data = w;
+    h->handles++;
+    return w;
+}
+
+static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *slot)
+{
+    struct http *h = arg;
+    struct watch *w = slot;
+    int events = 0;
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (w) {
+            (void)uv_poll_stop(&w->poll);
+            uv_close((uv_handle_t *)&w->poll, on_watch_closed);
+            (void)curl_multi_assign(h->multi, fd, NULL);
+        }
+        return 0;
+    }
+    if (!w) {
+        w = watch_new(h, fd);
+        check(curl_multi_assign(h->multi, fd, w));
+    }
+    if (what & CURL_POLL_IN)
+        events |= UV_READABLE;
+    if (what & CURL_POLL_OUT)
+        events |= UV_WRITABLE;
+    (void)uv_poll_start(&w->poll, events, on_poll);
+    return 0;
+}
+
+struct http *http_new(struct uv_loop_s *loop, const char *ca_file, struct err *e)
+{
+    struct http *h;
+    CURLcode rc;
+
+    if (ca_file && access(ca_file, R_OK)) {
+        (void)err_set(e, ERR_CONFIG, 0, "cannot read the CA file %s", ca_file);
+        return NULL;
+    }
+    rc = curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (rc != CURLE_OK) {
+        (void)err_set(e, ERR_CONFIG, 0, "libcurl: %s", curl_easy_strerror(rc));
+        return NULL;
+    }
+    h = mem_new(1, sizeof *h);
+    h->loop = loop;
+    h->ca_file = mem_strdup(ca_file);
+    h->multi = curl_multi_init();
+    assert(h->multi);
+    (void)uv_timer_init(loop, &h->timer);
+    h->timer.data = h;
+    h->handles = 1;
+    SET_MULTI(h->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+    SET_MULTI(h->multi, CURLMOPT_SOCKETDATA, h);
+    SET_MULTI(h->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    SET_MULTI(h->multi, CURLMOPT_TIMERDATA, h);
+    return h;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    handle_gone(handle->data);
+}
+
+void http_free(struct http *h)
+{
+    struct http_response r = {.body = "", .location = ""};
+
+    if (!h)
+        return;
+    for (struct http_op *op = h->running; op; op = op->next)
+        check(curl_multi_remove_handle(h->multi, op->easy));
+    h->closing = true;
+    (void)err_set(&r.err, ERR_CANCELLED, 0, "cancelled");
+    while (h->running)
+        deliver(h->running, &r);
+    while (h->spare) {
+        struct http_op *op = h->spare;
+
+        h->spare = op->next;
+        op_destroy(op);
+    }
+    (void)curl_multi_cleanup(h->multi);
+    uv_close((uv_handle_t *)&h->timer, on_timer_closed);
+}
