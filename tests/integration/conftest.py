@@ -1,0 +1,140 @@
+"""The neighbours as fixtures. Each test has its own, on free ports and in its own folder;
+all of it ends with the test, also with one that fails."""
+
+import os
+import shutil
+import tempfile
+import json
+
+import pytest
+from testenv import process
+from testenv.ctl import Ctl
+from testenv.gitlab import GitLab
+from testenv.redis import Redis
+from testenv.smtp import Smtp
+from testenv.wait import wait_for
+from testenv.worker import Worker
+
+INBOX = "stopgap:{licenses}:inbox"
+
+
+@pytest.fixture
+def folder():
+    """Short enough for a unix socket's path, which pytest's own is not."""
+    path = tempfile.mkdtemp(prefix="sg-")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def gitlab():
+    server = GitLab()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def smtp():
+    """Ends with the test failing if the programs broke SMTP's rules."""
+    server = Smtp()
+    yield server
+    server.stop()
+    assert server.faults == []
+
+
+@pytest.fixture
+def redis(folder):
+    server = Redis(folder)
+    yield server
+    server.stop()
+
+
+def need(name):
+    if not os.access(process.program(name), os.X_OK):
+        pytest.skip(f"{process.program(name)} is not built")
+
+
+@pytest.fixture
+def ctl_env(redis):
+    """Settings of stopgapctl; tests may change them before they use it."""
+    return {"STOPGAP_REDIS_URL": redis.url}
+
+
+@pytest.fixture
+def ctl(ctl_env):
+    need("stopgapctl")
+    return Ctl(ctl_env)
+
+
+@pytest.fixture
+def key(folder):
+    """A fresh signing key; beside it KEY.pub."""
+    need("stopgapctl")
+    return Ctl({}).keygen(os.path.join(folder, "license.key"))
+
+
+@pytest.fixture
+def env(redis, smtp, gitlab, key):
+    """Settings of a worker, with waits that suit a test. Tests may change them."""
+    return {
+        "STOPGAP_REDIS_URL": redis.url,
+        "STOPGAP_LICENSE_KEY_FILE": key,
+        "STOPGAP_SMTP_URL": smtp.url,
+        "STOPGAP_MAIL_FROM": "Licenses <licenses@vendor.example>",
+        "STOPGAP_MAIL_REPLY_TO": "support@vendor.example",
+        "STOPGAP_GITLAB_URL": gitlab.url,
+        "STOPGAP_GITLAB_PROJECT": gitlab.PROJECT,
+        "STOPGAP_GITLAB_TOKEN": gitlab.TOKEN,
+        "STOPGAP_GITLAB_SETTLE": "200ms",
+        "STOPGAP_BACKOFF_BASE": "20ms",
+        "STOPGAP_BACKOFF_CAP": "200ms",
+        "STOPGAP_LEASE": "2s",
+        "STOPGAP_METRICS_LISTEN": "off",
+        "STOPGAP_LOG_LEVEL": "debug",
+    }
+
+
+@pytest.fixture
+def start_worker(env):
+    """start_worker(): another worker, with these settings changed; None removes one. At
+    the end all are stopped and judged (Worker.check)."""
+    need("stopgap-worker")
+    workers = []
+
+    def start(ready=True, **changes):
+        settings = {k: v for k, v in {**env, **changes}.items() if v is not None}
+        worker = Worker(settings, ready=False)
+        workers.append(worker)
+        if ready:
+            worker.wait_for(event="ready")
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.check()
+
+
+@pytest.fixture
+def worker(start_worker):
+    return start_worker()
+
+
+@pytest.fixture
+def submit(redis):
+    """submit(**fields): pushes a request onto the public list, good unless changed;
+    raw=: these bytes instead."""
+    def push(raw=None, **fields):
+        request = {"ticket_id": 4711, "email": "customer@example.com", "users": 25,
+                   "requested_by": "agent", **fields}
+        request = {k: v for k, v in request.items() if v is not None}
+        redis.client.lpush(INBOX, raw if raw is not None else json.dumps(request))
+        return request
+    return push
+
+
+@pytest.fixture
+def until():
+    """until(condition, what): waits for it, with a deadline."""
+    return wait_for
