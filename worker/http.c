@@ -1,7 +1,5 @@
-/* http: see http.h. What looks odd in the wiring of curl to libuv was measured: a timer
- * of 0 ms is kept at 0 (1 would cost a millisecond a request), finished transfers are
- * collected after every action (a transfer that ends by time-out raises no event of its
- * own), and no curl function is called from inside a curl callback. */
+/* http: see http.h. One operation is one easy handle of curl's, kept and used again;
+ * how curl gets at the loop is http_loop.c. */
 #include "http.h"
 
 #include <assert.h>
@@ -11,9 +9,9 @@
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "buf.h"
+#include "http_loop.h"
 #include "mem.h"
 #include "num.h"
 #include "secret.h"
@@ -28,12 +26,10 @@
 #define IDLE_MAX_S 30L
 
 struct http {
-    uv_loop_t *loop;
-    CURLM *multi;
+    struct http_loop *loop;
     char *ca_file;
-    uv_timer_t timer;
-    size_t handles; /* of libuv, open or closing: the memory goes with the last one */
     bool closing;
+    unsigned callbacks; /* under way: http_free then leaves the memory to the last */
     struct http_op *running;
     struct http_op *spare; /* finished, with their easy handles set up */
     size_t spares;
@@ -59,12 +55,6 @@ struct http_op {
     bool too_large;
 };
 
-struct watch { /* a socket of curl's */
-    uv_poll_t poll;
-    struct http *h;
-    curl_socket_t fd;
-};
-
 /* Options that curl refuses only when memory is gone or our call is wrong. */
 #define SET(easy, option, value)                                                       \
     do {                                                                               \
@@ -72,19 +62,6 @@ struct watch { /* a socket of curl's */
         assert(set_rc == CURLE_OK);                                                    \
         (void)set_rc;                                                                  \
     } while (0)
-#define SET_MULTI(multi, option, value)                                                \
-    do {                                                                               \
-        CURLMcode set_rc = curl_multi_setopt(multi, option, value);                    \
-        assert(set_rc == CURLM_OK);                                                    \
-        (void)set_rc;                                                                  \
-    } while (0)
-
-static void check(CURLMcode rc)
-{
-    assert(rc == CURLM_OK);
-    (void)rc;
-}
-
 /* --- the answer as it comes in --- */
 
 static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
@@ -266,7 +243,7 @@ struct http_op *http_start(struct http *h, const struct http_request *r, http_fn
     SET(op->easy, CURLOPT_CUSTOMREQUEST, r->method);
     SET(op->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
     if (!h->closing) /* else http_free, which is running, ends it */
-        check(curl_multi_add_handle(h->multi, op->easy));
+        http_loop_add(h->loop, op->easy);
     return op;
 }
 
@@ -335,24 +312,40 @@ static void explain(struct http_op *op, CURLcode rc, struct err *e)
                       op->why[0] ? op->why : curl_easy_strerror(rc));
 }
 
+static void release(struct http *h)
+{
+    free(h->ca_file);
+    free(h);
+    curl_global_cleanup();
+}
+
+/* A callback may start, cancel and free. */
 static void deliver(struct http_op *op, struct http_response *r)
 {
+    struct http *h = op->h;
+
     r->connected = op->sent;
     r->too_large = op->too_large;
     op_unlink(op);
+    h->callbacks++;
     op->fn(op->arg, r);
+    h->callbacks--;
     op_release(op);
+    if (!h->loop && !h->callbacks)
+        release(h);
 }
 
-static void finish(struct http_op *op, CURLcode rc)
+static void on_ended(CURL *easy, CURLcode rc)
 {
     struct http_response r = {.body = "", .location = ""};
+    struct http_op *op = NULL;
 
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &op);
     if (rc == CURLE_OK)
         read_answer(op, &r);
     else
         explain(op, rc, &r.err);
-    check(curl_multi_remove_handle(op->h->multi, op->easy));
+    http_loop_remove(op->h->loop, easy);
     deliver(op, &r);
 }
 
@@ -361,126 +354,8 @@ void http_cancel(struct http_op *op)
     struct http_response r = {.body = "", .location = ""};
 
     (void)err_set(&r.err, ERR_CANCELLED, 0, "cancelled");
-    check(curl_multi_remove_handle(op->h->multi, op->easy));
+    http_loop_remove(op->h->loop, op->easy);
     deliver(op, &r);
-}
-
-/* A callback may start, cancel and free; h itself outlives this (see http_free). */
-static void collect(struct http *h)
-{
-    CURLMsg *m;
-    int left;
-
-    while (!h->closing && (m = curl_multi_info_read(h->multi, &left))) {
-        struct http_op *op = NULL;
-        CURLcode rc = m->data.result;
-
-        if (m->msg != CURLMSG_DONE)
-            continue;
-        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &op);
-        finish(op, rc);
-    }
-}
-
-/* --- curl on libuv --- */
-
-static void act(struct http *h, curl_socket_t fd, int flags)
-{
-    int running;
-
-    if (h->closing)
-        return;
-    check(curl_multi_socket_action(h->multi, fd, flags, &running));
-    collect(h);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_curl_timer(CURLM *multi, long ms, void *arg)
-{
-    struct http *h = arg;
-
-    (void)multi;
-    if (ms < 0)
-        (void)uv_timer_stop(&h->timer);
-    else
-        (void)uv_timer_start(&h->timer, on_timer, (uint64_t)ms, 0);
-    return 0;
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct watch *w = poll->data;
-    int flags = 0;
-
-    if (status < 0)
-        flags = CURL_CSELECT_ERR;
-    if (events & UV_READABLE)
-        flags |= CURL_CSELECT_IN;
-    if (events & UV_WRITABLE)
-        flags |= CURL_CSELECT_OUT;
-    act(w->h, w->fd, flags);
-}
-
-static void handle_gone(struct http *h)
-{
-    if (--h->handles)
-        return;
-    free(h->ca_file);
-    free(h);
-    curl_global_cleanup();
-}
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct watch *w = handle->data;
-
-    handle_gone(w->h);
-    free(w);
-}
-
-static struct watch *watch_new(struct http *h, curl_socket_t fd)
-{
-    struct watch *w = mem_new(1, sizeof *w);
-    int rc = uv_poll_init_socket(h->loop, &w->poll, fd);
-
-    assert(rc == 0);
-    (void)rc;
-    w->h = h;
-    w->fd = fd;
-    w->poll.data = w;
-    h->handles++;
-    return w;
-}
-
-static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *slot)
-{
-    struct http *h = arg;
-    struct watch *w = slot;
-    int events = 0;
-
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (w) {
-            (void)uv_poll_stop(&w->poll);
-            uv_close((uv_handle_t *)&w->poll, on_watch_closed);
-            (void)curl_multi_assign(h->multi, fd, NULL);
-        }
-        return 0;
-    }
-    if (!w) {
-        w = watch_new(h, fd);
-        check(curl_multi_assign(h->multi, fd, w));
-    }
-    if (what & CURL_POLL_IN)
-        events |= UV_READABLE;
-    if (what & CURL_POLL_OUT)
-        events |= UV_WRITABLE;
-    (void)uv_poll_start(&w->poll, events, on_poll);
-    return 0;
 }
 
 struct http *http_new(struct uv_loop_s *loop, const char *ca_file, struct err *e)
@@ -498,23 +373,9 @@ struct http *http_new(struct uv_loop_s *loop, const char *ca_file, struct err *e
         return NULL;
     }
     h = mem_new(1, sizeof *h);
-    h->loop = loop;
     h->ca_file = mem_strdup(ca_file);
-    h->multi = curl_multi_init();
-    assert(h->multi);
-    (void)uv_timer_init(loop, &h->timer);
-    h->timer.data = h;
-    h->handles = 1;
-    SET_MULTI(h->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
-    SET_MULTI(h->multi, CURLMOPT_SOCKETDATA, h);
-    SET_MULTI(h->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-    SET_MULTI(h->multi, CURLMOPT_TIMERDATA, h);
+    h->loop = http_loop_open(loop, on_ended);
     return h;
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    handle_gone(handle->data);
 }
 
 void http_free(struct http *h)
@@ -524,7 +385,7 @@ void http_free(struct http *h)
     if (!h)
         return;
     for (struct http_op *op = h->running; op; op = op->next)
-        check(curl_multi_remove_handle(h->multi, op->easy));
+        http_loop_remove(h->loop, op->easy);
     h->closing = true;
     (void)err_set(&r.err, ERR_CANCELLED, 0, "cancelled");
     while (h->running)
@@ -535,6 +396,8 @@ void http_free(struct http *h)
         h->spare = op->next;
         op_destroy(op);
     }
-    (void)curl_multi_cleanup(h->multi);
-    uv_close((uv_handle_t *)&h->timer, on_timer_closed);
+    http_loop_close(h->loop);
+    h->loop = NULL;
+    if (!h->callbacks)
+        release(h);
 }

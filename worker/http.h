@@ -1,5 +1,5 @@
 /* http: HTTP requests through libcurl's multi interface on the libuv loop. Knows URLs,
- * headers and bytes, not GitLab. The only file that sees <curl/curl.h>. */
+ * headers and bytes, not GitLab. Only http*.c see <curl/curl.h>. */
 #ifndef STOPGAP_HTTP_H
 #define STOPGAP_HTTP_H
 
