@@ -53,9 +53,10 @@ static void add_code_point(struct buf *out, uint32_t c)
 
 /* --- writing --- */
 
+/* Neither escaped nor part of a longer character. */
 static bool is_plain(char c)
 {
-    return (unsigned char)c >= 0x20 && (unsigned char)c < 0x7F && c != '"' && c != '\\';
+    return (signed char)c >= 0x20 && c != 0x7F && c != '"' && c != '\\';
 }
 
 void flatjson_add_string(struct buf *out, const char *text)
@@ -74,7 +75,7 @@ void flatjson_add_string(struct buf *out, const char *text)
         if (*text == '\n')
             buf_adds(out, "\\n");
         else if (*text == '"' || *text == '\\')
-            buf_addf(out, "\\%c", *text);
+            buf_add(out, *text == '"' ? "\\\"" : "\\\\", 2);
         else if ((unsigned char)*text < 0x20 || *text == 0x7F)
             buf_addf(out, "\\u%04x", (unsigned)*text);
         else
