@@ -21,6 +21,7 @@ struct conn {
     struct smtp_session *session;
     struct smtp_op *op; /* NULL: it has none */
     bool up;            /* was free once: the server lets us in */
+    bool probe;         /* made in spite of a hold, which its success ends */
     struct conn *next;
 };
 
@@ -196,8 +197,9 @@ static void on_free(void *arg)
 {
     struct conn *c = arg;
 
-    if (!c->up)
+    if (c->probe)
         c->pool->hold_until_ms = 0;
+    c->probe = false;
     c->up = true;
     if (c->op)
         give(c, c->op);
@@ -272,6 +274,11 @@ static void on_end(void *arg, const struct smtp_result *result)
     dispatch(s);
 }
 
+static bool held(const struct smtp *s)
+{
+    return uv_now(s->options.loop) < s->hold_until_ms;
+}
+
 static void open_for(struct smtp *s, struct smtp_op *op)
 {
     static const struct smtp_session_events events = {
@@ -280,6 +287,7 @@ static void open_for(struct smtp *s, struct smtp_op *op)
 
     c->pool = s;
     c->op = op;
+    c->probe = held(s);
     c->next = s->conns;
     op->conn = c;
     s->conns = c;
@@ -299,15 +307,12 @@ static bool may_open(const struct smtp *s)
 {
     if (s->conn_count == 0)
         return true;
-    return s->conn_count < s->options.settings->smtp_connections &&
-           uv_now(s->options.loop) >= s->hold_until_ms;
+    return s->conn_count < s->options.settings->smtp_connections && !held(s);
 }
 
 /* Whoever is first in line gets what there is. */
 static void dispatch(struct smtp *s)
 {
-    uint64_t now = uv_now(s->options.loop);
-
     if (s->settling || s->closing)
         return;
     while (s->waiting.first) {
@@ -322,8 +327,9 @@ static void dispatch(struct smtp *s)
         else
             open_for(s, op);
     }
-    if (s->waiting.first && s->hold_until_ms > now && !s->refused.first)
-        (void)uv_timer_start(&s->timer, on_timer, s->hold_until_ms - now, 0);
+    if (s->waiting.first && held(s) && !s->refused.first)
+        (void)uv_timer_start(&s->timer, on_timer,
+                             s->hold_until_ms - uv_now(s->options.loop), 0);
 }
 
 /* --- for the owner ------------------------------------------------------------------

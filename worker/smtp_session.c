@@ -1,10 +1,10 @@
 /* smtp_session: see smtp_session.h. Here: the connection's life, its bytes and its end;
  * the conversation itself is the table in smtp_steps.c.
  *
- * The final dot: the content leaves in one piece with the dot at its end. As long as
- * the stream holds at least the last three bytes back, the server cannot have seen the
- * dot and the mail is safe to send again; over TLS the last record is then incomplete
- * and cannot be read at all. From there on a lost connection is ambiguous. */
+ * The final dot: the content leaves in one piece with CRLF.CRLF at its end. As long as
+ * the kernel has not taken the last byte, no server can have seen the end of the mail,
+ * and it is safe to send again; over TLS the last record is then incomplete and cannot
+ * be read at all. From there on a lost connection is ambiguous. */
 #include "smtp_session.h"
 
 #include <stdlib.h>
@@ -16,11 +16,10 @@
 
 #define COMMAND_MAX 8192
 #define CONTENT_MAX ((size_t)48 << 20) /* what the stream can hold, with room */
-#define DOT_TAIL 3                     /* ".\r\n" */
 
 bool smtp_session_dot_out(const struct smtp_session *s)
 {
-    return s->content_sent && stream_backlog(s->stream) < DOT_TAIL;
+    return s->content_sent && stream_backlog(s->stream) == 0;
 }
 
 enum smtp_stage smtp_session_stage(const struct smtp_session *s)

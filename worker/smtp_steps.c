@@ -19,11 +19,10 @@ static void refuse(struct smtp_session *s, int code)
 /* The server is not as the settings want it: an operator must act, jobs wait. */
 static void unfit(struct smtp_session *s, enum smtp_stage stage, const char *why)
 {
-    struct err e = {0};
-
-    (void)err_set(&e, ERR_AUTH, 0, "mail server at %s: %s", smtp_stage_name(stage),
-                  why);
-    smtp_session_over(s, &e, NULL);
+    (void)err_set(&s->refusal, ERR_AUTH, 0, "mail server at %s: %s",
+                  smtp_stage_name(stage), why);
+    s->refused_at = stage;
+    smtp_session_over(s, &s->refusal, NULL);
 }
 
 /* --- setting up ---------------------------------------------------------------------

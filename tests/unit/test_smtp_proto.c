@@ -44,8 +44,8 @@ static const struct reply_case reply_cases[] = {
     {"550-5.1.1 no\r\n550 such user\r\n", SMTP_FEED_REPLY, 550, "5.1.1 no\nsuch user"},
     {"554 a\001b\tc\rd\177\r\n", SMTP_FEED_REPLY, 554, "a b c d "},
     {"554 caf\303\251 \351t\351\r\n", SMTP_FEED_REPLY, 554, "caf\303\251 ?t?"},
-    {"554 \300\257\355\240\200\364\220\200\200\360\237\230\200\r\n", SMTP_FEED_REPLY, 554,
-     "?????????\360\237\230\200"},
+    {"554 \300\257\355\240\200\364\220\200\200\360\237\230\200\r\n", SMTP_FEED_REPLY,
+     554, "?????????\360\237\230\200"},
     {"554 cut \303\r\n", SMTP_FEED_REPLY, 554, "cut ?"},
     {"250-half\r\n", SMTP_FEED_MORE, 0, NULL},
     {"250 half", SMTP_FEED_MORE, 0, NULL},
@@ -260,7 +260,8 @@ static void commands_carry_only_what_is_offered(void **state)
     buf_init(&out, 4096);
     smtp_proto_mail(&out, &none, &m, 100, true);
     smtp_proto_rcpt(&out, &none, &m);
-    assert_string_equal(out.data, "MAIL FROM:<b@example.org>\r\nRCPT TO:<a@x.test>\r\n");
+    assert_string_equal(out.data,
+                        "MAIL FROM:<b@example.org>\r\nRCPT TO:<a@x.test>\r\n");
     buf_reset(&out);
     smtp_proto_mail(&out, &all, &m, 100, true);
     smtp_proto_rcpt(&out, &all, &m);
