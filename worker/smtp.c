@@ -39,7 +39,6 @@ struct smtp_op {
     uint64_t since_ms;
     int64_t waited_ms; /* -1: still waits */
     bool released;
-    bool retried;
     struct conn *conn;   /* NULL: in a line */
     struct line *in;     /* which one */
     struct err *refusal; /* in pool->refused: to be told from the loop */
@@ -229,11 +228,12 @@ static void on_done(void *arg, const struct smtp_result *result)
 }
 
 /* A server may close a kept connection whenever it likes; that says nothing about it,
- * nor about the mail. */
+ * nor about the mail. The new connection has served nothing, so this is not repeated.
+ */
 static bool was_stale(const struct conn *c, const struct smtp_result *r)
 {
-    return c->op && !c->op->retried && smtp_session_served(c->session) > 0 &&
-           r->stage == SMTP_MAIL && (r->err.code == 0 || r->err.code == 421);
+    return c->op && smtp_session_served(c->session) > 0 && r->stage == SMTP_MAIL &&
+           (r->err.code == 0 || r->err.code == 421);
 }
 
 static void open_for(struct smtp *s, struct smtp_op *op);
@@ -259,7 +259,6 @@ static void on_end(void *arg, const struct smtp_result *result)
     if (op)
         op->conn = NULL;
     if (stale) {
-        op->retried = true;
         open_for(s, op);
         return;
     }

@@ -568,6 +568,64 @@ static void but_only_once(void **state)
     assert_int_equal(f->server.connections, 2);
 }
 
+static void only_a_drop_at_mail_is_stale(void **state)
+{
+    struct fixture *f = *state;
+
+    server_rule(&f->server, "RCPT", 2, NULL);
+    server_rule(&f->server, "MAIL", 4, "451 4.7.1 later\r\n");
+    server_rule(&f->server, "RCPT", 4, NULL);
+    is_ok(one_mail(f));
+    (void)send_released(f);
+    run_until_done(f, 2);
+    is_failed(&f->got[1], ERR_TRANSIENT, SMTP_RCPT, 0, "closed by the peer");
+    (void)send_released(f);
+    run_until_done(f, 3);
+    is_ok(&f->got[2]);
+    (void)send_released(f);
+    run_until_done(f, 4);
+    is_failed(&f->got[3], ERR_TRANSIENT, SMTP_MAIL, 451, "4.7.1 later");
+    assert_int_equal(f->server.connections, 2);
+}
+
+static void a_connection_has_its_mails(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f);
+    for (int i = 0; i < 501; i++) {
+        memset(f->got, 0, sizeof f->got);
+        f->done = 0;
+        (void)send_released(f);
+        run_until_done(f, 1);
+        is_ok(&f->got[0]);
+    }
+    while (f->server.open > 1)
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->server.connections, 2);
+    assert_int_equal(server_count(&f->server, "QUIT"), 1);
+}
+
+static void after_a_failure_the_pool_grows_again(void **state)
+{
+    struct fixture *f = *state;
+
+    server_rule(&f->server, "greet", 1, "!421 too many\r\n");
+    (void)one_mail(f);
+    assert_int_equal(f->got[0].result.err.class, ERR_TRANSIENT);
+    for (int i = 0; i < 8; i++)
+        (void)send_mail(f, &plain_mail);
+    assert_int_equal(smtp_waiting(f->smtp), 7); /* one tries for all */
+    while (f->server.open < 4)
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    for (int i = 1; i <= 8; i++)
+        smtp_release(f->got[i].op);
+    run_until_done(f, 9);
+    for (int i = 1; i <= 8; i++)
+        is_ok(&f->got[i]);
+    assert_int_equal(f->server.connections, 5);
+}
+
 static void a_421_right_after_the_answer_does_no_harm(void **state)
 {
     struct fixture *f = *state;
@@ -933,6 +991,22 @@ static void auth_refused(void **state)
     }
 }
 
+static void no_password_in_the_clear_to_another_host(void **state)
+{
+    struct fixture *f = *state;
+
+    set_login(f, "user", "pass");
+    mem_set(&f->settings.smtp.host,
+            "0.0.0.0"); /* arrives, yet is no loopback address */
+    f->server.offer = "250-mx.test\r\n250 AUTH PLAIN\r\n";
+    is_failed(one_mail(f), ERR_AUTH, SMTP_AUTH, 0, "without TLS");
+    assert_int_equal(server_count(&f->server, "AUTH"), 0);
+    mem_set(&f->settings.smtp_user, NULL);
+    (void)send_released(f);
+    run_until_done(f, 2);
+    is_ok(&f->got[1]);
+}
+
 /* --- TLS ----------------------------------------------------------------------------
  */
 
@@ -986,7 +1060,7 @@ static void what_came_before_tls_never_came(void **state)
 
     want_tls(f, ca_file);
     server_rule(&f->server, "STARTTLS", 1,
-                "220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n250 x\r\n");
+                "220 go\r\n550 evil\r\n250-x\r\n250 AUTH PLAIN\r\n25");
     is_ok(one_mail(f));
     assert_int_equal(server_count(&f->server, "EHLO"), 2);
     assert_int_equal(server_count(&f->server, "AUTH"), 0);
@@ -1163,6 +1237,9 @@ int main(void)
         TEST(who_waits_goes_on_with_the_connection_that_lives),
         cmocka_unit_test(a_stale_connection_is_replaced),
         TEST(but_only_once),
+        TEST(only_a_drop_at_mail_is_stale),
+        TEST(a_connection_has_its_mails),
+        TEST(after_a_failure_the_pool_grows_again),
         TEST(a_421_right_after_the_answer_does_no_harm),
         TEST(an_idle_connection_says_quit),
         TEST(the_end_says_quit),
@@ -1183,6 +1260,7 @@ int main(void)
         TEST(auth_plain_with_a_long_password),
         TEST(auth_login),
         cmocka_unit_test(auth_refused),
+        TEST(no_password_in_the_clear_to_another_host),
         TEST(starttls),
         TEST(smtps),
         TEST(what_came_before_tls_never_came),
