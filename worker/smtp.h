@@ -63,7 +63,10 @@ struct smtp *smtp_new(const struct smtp_options *options);
  * (class ERR_AMBIGUOUS if the dot was out). */
 void smtp_free(struct smtp *s);
 
-/* Never NULL; queued when all connections are busy, first come first served. */
+/* Never NULL; queued when all connections are busy, first come first served. What no
+ * server can take (ERR_INVALID), or this one cannot (ERR_PERMANENT: larger than it
+ * said, 8-bit), is refused before anything is sent. A connection that cannot be made
+ * fails the mail that asked for it, and with no other left all that wait. */
 struct smtp_op *smtp_send(struct smtp *s, const struct smtp_mail *mail,
                           const struct smtp_events *events, void *arg);
 
