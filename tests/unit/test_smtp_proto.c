@@ -243,7 +243,17 @@ static void too_large_content_is_told(void **state)
 
 static void knows_8bit(void **state)
 {
+    char data[40];
+
     (void)state;
+    for (size_t len = 1; len <= sizeof data; len++)
+        for (size_t at = 0; at < len; at++) {
+            memset(data, 'x', sizeof data);
+            assert_false(smtp_proto_is_8bit(data, len));
+            data[at] = '\200';
+            assert_true(smtp_proto_is_8bit(data, len));
+            assert_false(smtp_proto_is_8bit(data, at));
+        }
     assert_false(smtp_proto_is_8bit("plain\r\n", 7));
     assert_false(smtp_proto_is_8bit("", 0));
     assert_true(smtp_proto_is_8bit("caf\303\251", 5));
