@@ -239,7 +239,10 @@ static void add_why(struct buf *out, const struct job *j)
 /* The bytes as they came, where nothing better could be made of them. */
 static void add_raw(struct buf *out, const struct job *j)
 {
-    if (j->has_request || j->raw_len == 0)
+    bool unreadable = j->has_error && j->error_step == STEP_VALIDATE &&
+                      j->error.class == ERR_INVALID;
+
+    if ((j->has_request && !unreadable) || j->raw_len == 0)
         return;
     add_heading(out, "The request as it came");
     if (j->raw_len > RAW_SHOWN)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backoff.h"
+#include "follow.h"
 #include "log.h"
 #include "mem.h"
 #include "settings.h"
@@ -304,6 +305,8 @@ static void on_finished(void *arg, bool yours, const struct err *e)
     t->pending = false;
     if (yours)
         log_end_of_job(t);
+    if (yours && t->end_verb == QUEUE_FAIL)
+        follow_poke(t->worker->follow);
     task_free(t);
 }
 

@@ -4,18 +4,16 @@ all of it ends with the test, also with one that fails."""
 import os
 import shutil
 import tempfile
-import json
 
 import pytest
 from testenv import process
 from testenv.ctl import Ctl
 from testenv.gitlab import GitLab
+from testenv.queue import Queue
 from testenv.redis import Redis
 from testenv.smtp import Smtp
 from testenv.wait import wait_for
 from testenv.worker import Worker
-
-INBOX = "stopgap:{licenses}:inbox"
 
 
 @pytest.fixture
@@ -122,16 +120,8 @@ def worker(start_worker):
 
 
 @pytest.fixture
-def submit(redis):
-    """submit(**fields): pushes a request onto the public list, good unless changed;
-    raw=: these bytes instead."""
-    def push(raw=None, **fields):
-        request = {"ticket_id": 4711, "email": "customer@example.com", "users": 25,
-                   "requested_by": "agent", **fields}
-        request = {k: v for k, v in request.items() if v is not None}
-        redis.client.lpush(INBOX, raw if raw is not None else json.dumps(request))
-        return request
-    return push
+def queue(redis):
+    return Queue(redis)
 
 
 @pytest.fixture
