@@ -34,8 +34,8 @@ void verdict_smtp_reply(enum smtp_stage stage, int code, const char *text,
 
     if (code >= 500 && code <= 599)
         class = class_of_5xx(stage);
-    (void)err_set(e, class, code, "mail server at %s: %s", smtp_stage_name(stage),
-                  text);
+    (void)err_set(e, class, code, "mail server at %s: %d %s", smtp_stage_name(stage),
+                  code, text);
 }
 
 void verdict_smtp_lost(enum smtp_stage stage, const char *why, struct err *e)

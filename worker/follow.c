@@ -198,6 +198,8 @@ static void on_opened(void *arg, const struct gitlab_result *r)
 {
     struct item *it = arg;
 
+    if (r->err.class != ERR_NONE && !r->unknown)
+        queue_write_del(&it->write, "i:report"); /* certainly not there */
     if (!good(it, r))
         return;
     opened(it, r);
@@ -234,6 +236,29 @@ static void act(struct item *it)
         settle(it, -1);
 }
 
+static void on_intent(void *arg, bool unchanged, const struct err *e)
+{
+    struct item *it = arg;
+
+    (void)unchanged;
+    queue_write_reset(&it->write);
+    if (e->class == ERR_NONE)
+        act(it);
+    else
+        item_free(it); /* still in Redis: it comes again when its hold ends */
+}
+
+/* A lost creation can no longer be at work: a new one may begin, with a new intent. */
+static void renew_intent(struct item *it)
+{
+    struct err e;
+
+    queue_write_str(&it->write, "i:report", "@now@");
+    if (queue_follow_done(it->follow->worker->queue, it->kind, it->id, "", 0,
+                          &it->write, on_intent, it, &e))
+        item_free(it);
+}
+
 static void on_found(void *arg, const struct gitlab_result *r)
 {
     struct item *it = arg;
@@ -246,11 +271,12 @@ static void on_found(void *arg, const struct gitlab_result *r)
     if (r->iid) {
         opened(it, r);
         it->job.report_closed = r->closed;
+        act(it);
     } else if (left_ms > 0) {
         settle(it, left_ms);
-        return;
+    } else {
+        renew_intent(it);
     }
-    act(it);
 }
 
 static void start(struct item *it)

@@ -2,7 +2,8 @@
 -- ARGV how many, hold_ms
 -- -> {now, next due, {kind, id, token, earlier intent, issue of the job that solved this
 --     one, HGETALL}...}
--- An item stays in the set, pushed back by hold_ms: a worker that dies with it loses
+-- The first to take a report writes the intent to create its issue; who finds one there
+-- looks before it creates. An item stays in the set, pushed back by hold_ms: a worker that dies with it loses
 -- nothing.
 local out = {now, -1}
 local hold = now + tonumber(ARGV[2])
@@ -15,7 +16,7 @@ for _, m in ipairs(ready) do
     call('ZREM', P .. 'follow', m)
   else
     call('ZADD', P .. 'follow', hold, m)
-    if not f[4] then call('HSET', job(id), 'i:report', int(now)) end
+    if not f[4] and not f[3] then call('HSET', job(id), 'i:report', int(now)) end
     local solved = f[5] and call('HGET', job(f[5]), 'issue_url') or ''
     out[#out+1] = {kind, id, int(hold), f[3] or '', solved, call('HGETALL', job(id))}
   end

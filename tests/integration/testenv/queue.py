@@ -24,32 +24,26 @@ class Queue:
         return request
 
     def jobs(self, state=None):
-        """{id: record} in order of acceptance; values as text, raw as bytes."""
+        """{id: record} in order of acceptance."""
         found = {}
         for key in self.client.scan_iter(PREFIX + "job:*", count=1000):
             record = self.client.hgetall(key)
             if record:
-                text = key.decode() if isinstance(key, bytes) else key
-                found[text.rsplit(":", 1)[1]] = self._decoded(record)
+                found[key.rsplit(":", 1)[1]] = record
         return dict(sorted(
             ((i, r) for i, r in found.items() if state in (None, r["state"])),
             key=lambda item: (int(item[1]["accepted_ms"]), item[0])))
 
-    @staticmethod
-    def _decoded(record):
-        out = {}
-        for name, value in record.items():
-            name = name.decode() if isinstance(name, bytes) else name
-            out[name] = value if name == "raw" or isinstance(value, str) else value.decode()
-        return out
+    def raw(self, job_id):
+        """The bytes of a request as they are kept."""
+        return self.redis.bytes_client.hget(PREFIX + "job:" + job_id, "raw")
 
     def job(self, job_id):
-        return self._decoded(self.client.hgetall(PREFIX + "job:" + job_id))
+        return self.client.hgetall(PREFIX + "job:" + job_id)
 
     def log(self, job_id):
-        """The timeline's events, as text."""
-        return [e.decode() if isinstance(e, bytes) else e
-                for e in self.client.lrange(PREFIX + "log:" + job_id, 0, -1)]
+        """The timeline's events."""
+        return self.client.lrange(PREFIX + "log:" + job_id, 0, -1)
 
     def only(self, state=None):
         """(id, record) of the only job."""

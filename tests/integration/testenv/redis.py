@@ -18,7 +18,9 @@ class Redis:
         self.config = [f"--appendfsync {fsync}", *config]
         self.port = process.free_port()
         self._process = None
-        self.client = client_library.Redis(unix_socket_path=self.path, decode_responses=True)
+        self.client = client_library.Redis(unix_socket_path=self.path, decode_responses=True,
+                                           encoding_errors="replace")
+        self.bytes_client = client_library.Redis(unix_socket_path=self.path)
         self.start()
 
     @property
@@ -80,6 +82,8 @@ class Redis:
     def stop(self):
         self.client.close()
         self.client.connection_pool.disconnect()
+        self.bytes_client.close()
+        self.bytes_client.connection_pool.disconnect()
         if self._process.poll() is None:
             self.thaw()
         process.stop(self._process)

@@ -1,0 +1,123 @@
+"""What GitLab can do to a job: never a second [Success] issue, never a second mail."""
+
+import pytest
+
+
+def ends_well(queue, gitlab, smtp):
+    queue.settled(1)
+    job_id, record = queue.only("done")
+    assert len(smtp.mails_to()) == 1
+    (issue,) = gitlab.issues("[Success]")
+    assert issue["state"] == "closed" and str(issue["iid"]) == record["iid"]
+    return job_id, record
+
+
+@pytest.mark.parametrize("fault", [
+    "lost_after", "error_500_after", "gateway_502_after", "timeout_504_after", "malformed",
+    "no_iid", "empty", "cut"])
+def test_created_but_not_told(queue, worker, gitlab, smtp, fault):
+    gitlab.fail_next(fault)
+    queue.push()
+    ends_well(queue, gitlab, smtp)
+    assert len(gitlab.issues()) == 1
+
+
+@pytest.mark.parametrize("fault", [
+    "lost_before", "error_500", "gateway_502", "gateway_503", "lock_409"])
+def test_not_created_and_not_told(queue, worker, gitlab, smtp, fault):
+    gitlab.fail_next(fault, times=2)
+    queue.push()
+    ends_well(queue, gitlab, smtp)
+    assert len(gitlab.issues()) == 1
+
+
+@pytest.mark.parametrize("fault", ["throttle_429"])
+def test_rate_limit_is_obeyed_and_is_no_attempt(queue, worker, gitlab, smtp, fault):
+    gitlab.fail_next(fault, retry_after=1)
+    queue.push()
+    _, record = ends_well(queue, gitlab, smtp)
+    assert record["attempt"] == "1"
+
+
+@pytest.mark.parametrize("fault", ["unauthorized_401", "forbidden_403"])
+def test_our_token(queue, start_worker, gitlab, smtp, fault):
+    worker = start_worker()
+    worker.allow("lane_closed")
+    gitlab.fail_next(fault, times=2)
+    queue.push()
+    _, record = ends_well(queue, gitlab, smtp)
+    assert len(worker.lines(event="lane_closed", lane="gitlab")) == 1
+    assert len(worker.lines(event="lane_opened", lane="gitlab")) == 1
+
+
+@pytest.mark.parametrize("fault", ["spam_400", "unprocessable_422", "captcha_409"])
+def test_refused_for_good_then_requeued(queue, worker, gitlab, smtp, ctl, until, fault):
+    gitlab.fail_next(fault)
+    queue.push()
+    queue.settled(1)
+    job_id, record = queue.only("failed")
+    assert (record["err_class"], record["err_step"]) == ("permanent", "record")
+    failed = until(lambda: gitlab.issues("[Failed]"), "the failure issue")[0]
+    ctl.run("requeue", job_id)
+    queue.wait_state(job_id, "done")
+    assert len(smtp.mails_to()) == 1  # the mail was out already
+    (success,) = gitlab.issues("[Success]")
+    closed = until(lambda: (i := gitlab.issues("[Failed]")[0])["state"] == "closed" and i,
+                   "the failure issue closed")
+    assert failed["iid"] == closed["iid"]
+    assert any(success["web_url"] in n["body"] for n in closed["notes"])
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "error_500", "gateway_502", "not_closed", "lost_before"])
+def test_closing_is_repeated(queue, worker, gitlab, smtp, fault):
+    gitlab.fail_next(fault, times=2, method="PUT", path="")
+    queue.push()
+    ends_well(queue, gitlab, smtp)
+
+
+def test_public_project_is_refused(queue, start_worker, gitlab, smtp, until):
+    worker = start_worker()
+    worker.allow("lane_closed")
+    gitlab.project().visibility = "public"
+    queue.push()
+    until(lambda: worker.lines(event="job", outcome="waits"), "the job waits")
+    assert not gitlab.issues()
+    gitlab.project().visibility = "private"
+    ends_well(queue, gitlab, smtp)
+
+
+def test_gitlab_down_does_not_hold_the_mail(queue, worker, gitlab, smtp, until):
+    gitlab.down()
+    queue.push()
+    until(smtp.mails_to, "the mail")
+    gitlab.up()
+    ends_well(queue, gitlab, smtp)
+
+
+def test_report_is_written_when_gitlab_is_back(queue, worker, gitlab, smtp, until):
+    gitlab.down()
+    queue.push(users=0)
+    queue.settled(1)
+    gitlab.up()
+    until(lambda: gitlab.issues("[Failed]"), "the failure issue")
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "error_500_after", "lost_before"])
+def test_one_report_only(queue, worker, gitlab, until, fault):
+    gitlab.fail_next(fault)
+    queue.push(users=0)
+    queue.settled(1)
+    until(lambda: queue.only()[1].get("report_iid"), "the report noted")
+    assert len(gitlab.issues("[Failed]")) == 1
+
+
+def test_failing_again_updates_the_same_issue(queue, worker, gitlab, smtp, ctl, until):
+    smtp.on("customer@example.com", rcpt="550 5.1.1 first words", times=1)
+    smtp.on("customer@example.com", rcpt="550 5.1.1 other words")
+    queue.push()
+    queue.settled(1)
+    job_id, _ = queue.only("failed")
+    until(lambda: queue.job(job_id).get("report_iid"), "the report")
+    ctl.run("requeue", job_id)
+    until(lambda: "other words" in gitlab.issues("[Failed]")[0]["description"], "the update")
+    assert len(gitlab.issues("[Failed]")) == 1
