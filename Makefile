@@ -27,6 +27,10 @@ HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 ifeq ($(SAN),asan)
   HARDEN += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
   HARDEN_LD += -fsanitize=address,undefined
+else ifeq ($(SAN),fuzz)
+  HARDEN += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+    -fno-omit-frame-pointer
+  HARDEN_LD += -fsanitize=fuzzer,address,undefined
 else ifeq ($(SAN),)
   HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
@@ -40,12 +44,13 @@ COMMON_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c)) $(BUILD)/commo
 WORKER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
 CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard ctl/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgapctl
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all clean check demo unit integration lint fuzz headers help
+.PHONY: all clean check demo unit lint fuzz fuzz-smoke fuzz-targets headers help
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -84,13 +89,40 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcommon.a $(filter-out %/main.o,$(WOR
 
 unit: $(UNIT)
 
--include $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d)
+# Fuzz targets are built by clang, with everything that they link.
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 5
+fuzz:
+	$(Q)$(MAKE) --no-print-directory SAN=fuzz CC=$(FUZZ_CC) fuzz-targets
+
+fuzz-targets: $(FUZZ)
+
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libcommon.a $(filter-out %/main.o,$(WORKER_OBJ)) Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -MMD -MP $(HARDEN_LD) $< \
+	  $(filter-out %/main.o,$(WORKER_OBJ)) $(BUILD)/libcommon.a $(LIBS) -o $@
+
+# Each on its committed corpus; what it finds beside that stays in build-fuzz/.
+fuzz-smoke: fuzz
+	$(Q)for t in $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)); do \
+	  mkdir -p build-fuzz/corpus/$$t tests/fuzz/corpus/$$t; \
+	  timeout -k 5 $$(($(FUZZ_SECONDS) + 60)) build-fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=5 -max_len=20000 -artifact_prefix=build-fuzz/ \
+	    build-fuzz/corpus/$$t tests/fuzz/corpus/$$t >build-fuzz/$$t.log 2>&1 || \
+	    { cat build-fuzz/$$t.log; exit 1; }; \
+	  printf '  FUZZ %s: %s\n' $$t "$$(tail -n 1 build-fuzz/$$t.log)"; done
+
+-include $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
 
 check:
 	./scripts/test.sh
 
 demo:
 	./scripts/demo.sh
+
+lint:
+	$(Q)./scripts/lint
 
 # Each header compiles alone.
 headers:
@@ -105,6 +137,8 @@ help:
 	@echo 'make check      ./scripts/test.sh: everything that CI runs'
 	@echo 'make demo       ./scripts/demo.sh: the main job, shown'
 	@echo 'make unit       unit tests, built only'
+	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'
 	@echo 'make fuzz       fuzz targets, built with clang into build-fuzz/'
+	@echo 'make fuzz-smoke each fuzz target on its corpus for FUZZ_SECONDS (5)'
 	@echo 'make headers    each header compiles alone'
 	@echo 'make clean'

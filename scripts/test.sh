@@ -1,0 +1,177 @@
+#!/bin/sh
+# Everything that CI runs: installs what is missing, builds, checks the form, runs the
+# unit tests and the integration tests, and both again under the sanitizers. Quiet when
+# all is well; a failing test's whole output is shown. The last line counts the tests.
+#
+#   scripts/test.sh [lint|unit|integration|asan|fuzz-smoke]...
+#                                       (default: lint unit integration asan)
+#
+# shellcheck disable=SC2317 # most functions are run by stage()
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+UNIT_LIMIT=120         # seconds for one unit test program, or for the scripts' tests
+INTEGRATION_LIMIT=400  # seconds for all integration tests, once
+SANITIZER_LIMIT=600    # the same under the sanitizers
+
+passed=0
+failed=0
+skipped=0
+bad_stages=
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+
+jobs=$(nproc 2>/dev/null || echo 2)
+
+# stage NAME COMMAND...: runs it, says how long it took, remembers if it failed.
+stage() {
+    name=$1
+    shift
+    begin=$(date +%s)
+    note=
+    if "$@"; then
+        verdict=ok
+    else
+        verdict=FAILED
+        bad_stages="$bad_stages $name"
+    fi
+    printf '%-18s %-7s %4d s  %s\n' "$name" "$verdict" $(($(date +%s) - begin)) "$note"
+    [ $verdict = ok ]
+}
+
+# Runs a command; its output is shown only if it fails.
+quietly() {
+    "$@" >"$work/log" 2>&1 </dev/null && return 0
+    rc=$?
+    cat "$work/log"
+    return "$rc"
+}
+
+finish() {
+    rest=
+    [ $skipped = 0 ] || rest=", $skipped skipped"
+    [ -z "$bad_stages" ] || echo "failed stages:$bad_stages"
+    echo "$passed passed, $failed failed$rest"
+    [ -z "$bad_stages" ] && [ $failed = 0 ]
+    exit
+}
+
+# Adds N of each kind to the totals and to the stage's note.
+count() {
+    passed=$((passed + $1))
+    failed=$((failed + $2))
+    skipped=$((skipped + $3))
+    note="$1 passed, $2 failed"
+    [ "$3" = 0 ] || note="$note, $3 skipped"
+    [ "$2" = 0 ]
+}
+
+# Sum of the numbers in cmocka's closing lines of one kind.
+cmocka_sum() {
+    sed -n "s/^\[ *$1 *\] \([0-9][0-9]*\) test(s).*/\1/p" "$2" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# unit BUILD: each test program by itself, so that a crash or a hang costs only it.
+unit() {
+    ok=0 bad=0 skip=0
+    for test in "$1"/unit/test_*; do
+        # Not test_x.d, and nothing left over from another revision.
+        [ -f "tests/unit/${test##*/}.c" ] || continue
+        timeout --foreground -k 5 "$UNIT_LIMIT" "$test" >"$work/log" 2>&1 </dev/null
+        rc=$?
+        ok=$((ok + $(cmocka_sum PASSED "$work/log")))
+        skip=$((skip + $(cmocka_sum SKIPPED "$work/log")))
+        [ "$rc" != 0 ] || continue
+        n=$(cmocka_sum FAILED "$work/log")
+        # A crash, a hang, a leak: no closing line of failures, and yet not well.
+        [ "$n" -gt 0 ] || n=1
+        grep -q '^\[ *PASSED' "$work/log" ||
+            ok=$((ok + $(grep -c '^\[  *OK \]' "$work/log")))
+        bad=$((bad + n))
+        echo "---- $test: exit status $rc$([ "$rc" != 124 ] || echo " (over $UNIT_LIMIT s)")"
+        cat "$work/log"
+        echo "----"
+    done
+    count "$ok" "$bad" "$skip" && [ "$ok" -gt 0 ]
+}
+
+# The number before a word in pytest's last line ("3 failed, 12 passed in 4.5s").
+pytest_count() {
+    tail -n 1 "$work/log" | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# pytests FOLDER BUILD LIMIT: a folder's tests, of the programs in that build.
+pytests() {
+    # INT, so that pytest's fixtures still end what they started.
+    BUILD_DIR=$PWD/$2 PYTHONDONTWRITEBYTECODE=1 \
+        timeout --foreground -s INT -k 20 "$3" /usr/bin/python3 -m pytest \
+        -p no:cacheprovider -q -ra "$1" >"$work/log" 2>&1 </dev/null
+    rc=$?
+    bad=$(($(pytest_count failed) + $(pytest_count error)))
+    [ "$rc" = 0 ] || [ "$bad" -gt 0 ] || bad=1
+    [ "$bad" = 0 ] || cat "$work/log"
+    [ "$rc" != 124 ] || echo "$1: not done after $3 s"
+    count "$(pytest_count passed)" "$bad" "$(pytest_count skipped)"
+}
+
+# Checks of form; those that were skipped are named, and how large the functions are.
+lint() {
+    quietly scripts/lint || return
+    sed -n '/skipped/p' "$work/log"
+    note=$(sed -n 's/^check-size: \([0-9].*\)/\1/p' "$work/log")
+}
+
+# build [SAN=asan]: programs and unit tests; warnings are errors.
+build() {
+    quietly make -j"$jobs" "$@" all unit
+}
+
+sanitized() {
+    ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:strict_string_checks=1:detect_stack_use_after_return=1
+    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    export ASAN_OPTIONS UBSAN_OPTIONS
+    if stage asan-build build SAN=asan; then
+        stage asan-unit unit build-asan
+        stage asan-integration pytests tests/integration build-asan $SANITIZER_LIMIT
+    fi
+    unset ASAN_OPTIONS UBSAN_OPTIONS
+}
+
+for part in "$@"; do
+    case $part in
+    lint | unit | integration | asan | fuzz-smoke) ;;
+    -h | --help)
+        sed -n '2,7s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+    *)
+        echo "test.sh: unknown part '$part'; parts: lint unit integration asan fuzz-smoke" >&2
+        exit 2
+        ;;
+    esac
+done
+[ $# -gt 0 ] || set -- lint unit integration asan
+
+stage dependencies scripts/install-deps test || finish
+for part in "$@"; do
+    case $part in
+    unit | integration)
+        [ -n "${built-}" ] || { stage build build && built=1; } || finish
+        ;;
+    esac
+    case $part in
+    lint)
+        stage lint lint
+        stage scripts pytests tests/scripts build $UNIT_LIMIT
+        ;;
+    unit) stage unit unit build ;;
+    integration) stage integration pytests tests/integration build $INTEGRATION_LIMIT ;;
+    asan) sanitized ;;
+    fuzz-smoke)
+        stage fuzz-tools scripts/install-deps fuzz && stage fuzz-smoke quietly make -s -j"$jobs" fuzz-smoke
+        ;;
+    esac
+done
+finish

@@ -1,0 +1,122 @@
+"""The checks of form find what they are for: each runs in a small tree of its own."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.fixture
+def check(tmp_path):
+    """check(NAME, {path: text}) -> (exit status, output) of the script on these files."""
+
+    def run(name, files):
+        (tmp_path / "scripts").mkdir()
+        shutil.copy(SCRIPTS / name, tmp_path / "scripts")
+        for path, text in files.items():
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_text(text)
+        done = subprocess.run([tmp_path / "scripts" / name], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+        return done.returncode, done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("path, include, message", [
+    ("common/err.c", '"log.h"', "layer 0 may not include"),
+    ("common/mail.c", '"queue.h"', "layer 2 may not include"),
+    ("worker/step_sign.c", '"step_email.h"', "layer 5 may not include"),
+    ("ctl/main.c", '"smtp.h"', "neither in ctl/ nor in common/"),
+    ("common/buf.c", '"../worker/smtp.h"', "neither in common/ nor in common/"),
+    ("worker/step_sign.c", "<curl/curl.h>", "has its home in: worker/http*"),
+    ("common/queue.c", "<hiredis/hiredis.h>", "has its home in"),
+    ("common/mail.c", "<uv.h>", "has its home in"),
+    ("common/stranger.c", "<stdio.h>", "in no layer"),
+])
+def test_layers_refuses(check, path, include, message):
+    others = {"common/log.h": "", "common/queue.h": "", "worker/step_email.h": "",
+              "worker/smtp.h": ""}
+    status, output = check("check-layers", {**others, path: f"#include {include}\n"})
+    assert (status, output.startswith(f"{path}:1: "), message in output) == (1, True, True)
+
+
+@pytest.mark.parametrize("path, include", [
+    ("common/err.c", '"err.h"'),
+    ("common/mail.c", '"err.h"'),
+    ("common/license_key.c", '"license.h"'),
+    ("worker/step_sign.c", '"task.h"'),
+    ("worker/http.c", "<curl/curl.h>"),
+    ("worker/main.c", '"step.h"'),
+])
+def test_layers_takes(check, path, include):
+    others = {"common/err.h": "", "common/license.h": "", "worker/task.h": "",
+              "worker/step.h": ""}
+    status, output = check("check-layers", {**others, path: f"#include {include}\n"})
+    assert status == 0, output
+
+
+@pytest.mark.parametrize("line", [
+    "strcpy(a, b);", "x = malloc (3);", "if (sprintf(a, b) > 0)", 'f("a\\"b"); system("x");',
+    "/* b */ sleep(3); /* c */",
+])
+def test_banned_refuses(check, line):
+    status, output = check("check-banned", {"common/a.c": f"\n{line}\n"})
+    assert status == 1 and output.startswith("common/a.c:2: "), output
+
+
+@pytest.mark.parametrize("path, line", [
+    ("common/mem.c", "p = calloc(1, 2);"),
+    ("common/a.c", "uv_getaddrinfo(l, r, f, h, s, n); mem_strdup(x); t->sleep(3);"),
+    ("common/a.c", 'log("strcpy(a)"); // atoi(x)'),
+    ("common/a.c", "/* strcpy(a),\n   gets(b) */ c = '\"'; d = '\\'';"),
+])
+def test_banned_takes(check, path, line):
+    status, output = check("check-banned", {path: f"{line}\n"})
+    assert status == 0, output
+
+
+def function(name, lines):
+    return f"static int {name}(int a,\n    int b)\n{{\n" + "    a();\n" * (lines - 4) + "}\n"
+
+
+def test_size_names_the_long_function(check):
+    text = "struct s {\n    int a;\n};\n" + function("short_one", 80) + "\n" + function("long_one", 81)
+    status, output = check("check-size", {"common/a.c": text})
+    assert status == 1
+    assert "common/a.c:85: long_one has 81 lines" in output
+    assert "short_one has" not in output
+
+
+def test_size_prints_longest_and_median(check):
+    text = "\n".join(function(f"f{n}", n) for n in (10, 20, 60))
+    status, output = check("check-size", {"common/a.c": text})
+    assert (status, output) == (
+        0, "check-size: 3 functions, longest 60: f60 (common/a.c:33), median 20\n")
+
+
+def test_size_notes_a_long_file(check):
+    status, output = check("check-size", {"common/a.c": "int a;\n" * 401})
+    assert (status, output) == (0, "check-size: note: common/a.c has 401 lines\n")
+
+
+def test_install_deps_names_the_sets():
+    done = subprocess.run([SCRIPTS / "install-deps", "everything"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "build test demo fuzz" in done.stdout
+
+
+def test_install_deps_leaves_a_prepared_machine_alone(tmp_path):
+    """With an apt-get that would tell on itself."""
+    called = tmp_path / "called"
+    apt = tmp_path / "apt-get"
+    apt.write_text(f"#!/bin/sh\ntouch {called}\nexit 1\n")
+    apt.chmod(0o755)
+    done = subprocess.run([SCRIPTS / "install-deps", "test"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=30, check=False,
+                          env={"PATH": f"{tmp_path}:/usr/bin:/bin:/usr/sbin:/sbin"})
+    assert (done.returncode, done.stdout, called.exists()) == (0, b"", False)
