@@ -1,0 +1,24 @@
+# The worker and stopgapctl. No secret is in the image: they come as files at run time.
+FROM debian:bookworm-slim AS build
+WORKDIR /src
+COPY scripts/install-deps scripts/install-deps
+RUN scripts/install-deps build
+COPY Makefile VERSION ./
+COPY scripts/embed-lua scripts/embed-lua
+COPY common common
+COPY worker worker
+COPY ctl ctl
+RUN make -j"$(nproc)" all && strip build/stopgap-worker build/stopgapctl
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libcurl4 libhiredis0.14 \
+        libidn2-0 libjansson4 libsodium23 libssl3 libuv1 \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /src/build/stopgap-worker /src/build/stopgapctl /usr/local/bin/
+# Secrets are looked for here, one file each, under the setting's name in lower case.
+ENV CREDENTIALS_DIRECTORY=/run/secrets
+USER 10001:10001
+# TERM lets the jobs in flight reach their next checkpoint.
+STOPSIGNAL SIGTERM
+CMD ["stopgap-worker"]
