@@ -1,0 +1,277 @@
+/* client: see client.h. */
+#include "client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "mem.h"
+#include "queue_lua.h"
+#include "settings.h"
+#include "tls.h"
+
+#define REPLY_MS 5000
+#define CONNECT_MS 5000
+
+struct client {
+    uv_loop_t loop;
+    uv_timer_t timer;
+    bool timed_out;
+    struct tls *tls;
+    struct redis *redis;
+    struct queue *queue;
+    size_t outstanding;
+    struct err err;  /* the first failure since the last wait */
+    struct err down; /* why there is no connection */
+};
+
+struct call {
+    struct client *client;
+    client_fn fn;
+    void *arg;
+};
+
+static void on_timer(uv_timer_t *t)
+{
+    struct client *c = t->data;
+
+    c->timed_out = true;
+}
+
+static void set_timer(struct client *c, int64_t ms)
+{
+    c->timed_out = false;
+    uv_update_time(&c->loop);
+    (void)uv_timer_start(&c->timer, on_timer, (uint64_t)ms, 0);
+}
+
+static void on_down(void *arg, const struct err *e)
+{
+    struct client *c = arg;
+
+    c->down = *e;
+}
+
+/* ---- opening and closing ---- */
+
+static void where(const struct redis_url *url, char *out, size_t size)
+{
+    if (url->sentinel_name)
+        (void)snprintf(out, size, "%s, as the sentinels %s name it", url->sentinel_name,
+                       url->sentinels);
+    else if (url->path)
+        (void)snprintf(out, size, "unix://%s", url->path);
+    else
+        (void)snprintf(out, size, strchr(url->host, ':') ? "[%s]:%d" : "%s:%d",
+                       url->host, url->port);
+}
+
+/* With sentinels one that does not answer says nothing about the next. */
+static bool given_up(const struct client *c, const struct redis_url *url)
+{
+    return c->timed_out || (c->down.class != ERR_NONE && !url->sentinel_name);
+}
+
+static int await_up(struct client *c, const struct redis_url *url, struct err *e)
+{
+    char address[512];
+
+    set_timer(c, CONNECT_MS);
+    while (!redis_is_up(c->redis) && !given_up(c, url))
+        (void)uv_run(&c->loop, UV_RUN_ONCE);
+    (void)uv_timer_stop(&c->timer);
+    if (redis_is_up(c->redis))
+        return 0;
+    if (c->down.class == ERR_NONE)
+        (void)err_set(&c->down, ERR_TRANSIENT, 0, "no answer within %d s",
+                      CONNECT_MS / 1000);
+    *e = c->down;
+    where(url, address, sizeof address);
+    return err_wrap(e, "cannot use Redis at %s (STOPGAP_REDIS_URL)", address);
+}
+
+static void start(struct client *c, const struct settings *settings)
+{
+    const struct redis_options options = {
+        .loop = &c->loop,
+        .url = &settings->redis,
+        .tls = c->tls,
+        .client_name = "stopgapctl",
+        .scripts = queue_scripts,
+        .script_count = QUEUE_SCRIPT_COUNT,
+        .timeout_ms = REPLY_MS,
+        .on_down = on_down,
+        .arg = c,
+    };
+
+    (void)uv_timer_init(&c->loop, &c->timer); /* always 0 */
+    c->timer.data = c;
+    c->redis = redis_new(&options);
+    c->queue = queue_new(c->redis, settings, NULL);
+}
+
+struct client *client_open(const struct settings *settings, struct err *e)
+{
+    struct client *c = mem_new(1, sizeof *c);
+    int rc;
+
+    if (settings->redis.tls && !(c->tls = tls_new(settings->ca_file, e))) {
+        free(c);
+        return NULL;
+    }
+    rc = uv_loop_init(&c->loop);
+    if (rc) {
+        (void)err_set(e, ERR_BUG, 0, "event loop: %s", uv_strerror(rc));
+        tls_free(c->tls);
+        free(c);
+        return NULL;
+    }
+    start(c, settings);
+    if (await_up(c, &settings->redis, e)) {
+        client_close(c);
+        return NULL;
+    }
+    return c;
+}
+
+void client_close(struct client *c)
+{
+    if (!c)
+        return;
+    redis_free(c->redis);
+    uv_close((uv_handle_t *)&c->timer, NULL);
+    (void)uv_run(&c->loop, UV_RUN_DEFAULT); /* until the handles have closed */
+    (void)uv_loop_close(&c->loop);
+    queue_free(c->queue);
+    tls_free(c->tls);
+    free(c);
+}
+
+/* ---- commands ---- */
+
+void client_key(const struct client *c, const char *name, const char *tail,
+                char out[static QUEUE_KEY_MAX])
+{
+    queue_key(c->queue, name, tail, out);
+}
+
+static void note(struct client *c, const struct err *e)
+{
+    if (c->err.class == ERR_NONE)
+        c->err = *e;
+}
+
+static void on_reply(void *arg, const struct redisReply *reply, const struct err *e)
+{
+    struct call call = *(struct call *)arg;
+
+    free(arg);
+    if (e->class != ERR_NONE)
+        note(call.client, e);
+    else if (call.fn)
+        call.fn(call.arg, reply);
+    call.client->outstanding--;
+}
+
+void client_send(struct client *c, client_fn fn, void *arg, int argc,
+                 const char *const *argv, const size_t *lens)
+{
+    struct call *call = mem_new(1, sizeof *call);
+    struct err e;
+
+    *call = (struct call){.client = c, .fn = fn, .arg = arg};
+    if (redis_call(c->redis, on_reply, call, argc, argv, lens, &e)) {
+        free(call);
+        note(c, c->down.class != ERR_NONE ? &c->down : &e);
+        return;
+    }
+    c->outstanding++;
+}
+
+int client_wait(struct client *c, struct err *e)
+{
+    while (c->outstanding)
+        (void)uv_run(&c->loop, UV_RUN_ONCE);
+    if (c->err.class == ERR_NONE)
+        return 0;
+    *e = c->err;
+    err_clear(&c->err);
+    return -1;
+}
+
+static void on_time(void *arg, const struct redisReply *reply)
+{
+    int64_t *ms = arg;
+
+    if (reply_count(reply) == 2)
+        *ms =
+            reply_int(reply_at(reply, 0)) * 1000 + reply_int(reply_at(reply, 1)) / 1000;
+}
+
+int client_now(struct client *c, int64_t *out_ms, struct err *e)
+{
+    client_send(c, on_time, out_ms, 1, (const char *[]){"TIME"}, NULL);
+    return client_wait(c, e);
+}
+
+void client_pause(struct client *c, int64_t ms)
+{
+    set_timer(c, ms);
+    while (!c->timed_out)
+        (void)uv_run(&c->loop, UV_RUN_ONCE);
+}
+
+/* ---- scripts ---- */
+
+struct asking {
+    struct client *client;
+    struct client_answer *out;
+};
+
+static void on_answer(void *arg, const char *word, const char *detail,
+                      const struct err *e)
+{
+    struct asking *a = arg;
+
+    a->client->outstanding--;
+    if (e->class != ERR_NONE) {
+        note(a->client, e);
+        return;
+    }
+    (void)snprintf(a->out->word, sizeof a->out->word, "%s", word);
+    (void)snprintf(a->out->detail, sizeof a->out->detail, "%s", detail);
+}
+
+/* rc: of the call that was to send it. */
+static int await_answer(struct client *c, int rc, struct err *e)
+{
+    if (rc)
+        return -1;
+    c->outstanding++;
+    return client_wait(c, e);
+}
+
+int client_requeue(struct client *c, const struct queue_requeue *what,
+                   struct client_answer *out, struct err *e)
+{
+    struct asking a = {c, out};
+
+    return await_answer(c, queue_requeue(c->queue, what, on_answer, &a, e), e);
+}
+
+int client_resend(struct client *c, const char *id, const char *who,
+                  struct client_answer *out, struct err *e)
+{
+    struct asking a = {c, out};
+
+    return await_answer(c, queue_resend(c->queue, id, who, on_answer, &a, e), e);
+}
+
+int client_discard(struct client *c, const char *id, const char *who,
+                   struct client_answer *out, struct err *e)
+{
+    struct asking a = {c, out};
+
+    return await_answer(c, queue_discard(c->queue, id, who, on_answer, &a, e), e);
+}

@@ -1,0 +1,51 @@
+/* client: Redis for a program that does one thing after the other: a small synchronous
+ * face on the asynchronous client, with a loop of its own. For ctl only. */
+#ifndef STOPGAP_CLIENT_H
+#define STOPGAP_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "queue.h"
+
+struct client;
+
+/* Connects, within a few seconds. NULL: *e says which address and why. settings are
+ * borrowed for its life. */
+struct client *client_open(const struct settings *settings, struct err *e) MUST_CHECK;
+void client_close(struct client *c); /* NULL is fine */
+
+/* A key of the queue: see queue_key. */
+void client_key(const struct client *c, const char *name, const char *tail,
+                char out[static QUEUE_KEY_MAX]);
+
+/* Runs only when Redis answered; the reply is valid inside. It may send more. */
+typedef void (*client_fn)(void *arg, const struct redisReply *reply);
+
+/* Sends a command without waiting (arguments are copied); lens may be NULL. */
+void client_send(struct client *c, client_fn fn, void *arg, int argc,
+                 const char *const *argv, const size_t *lens);
+
+/* Until everything sent has been answered. -1: the first thing that went wrong. */
+int client_wait(struct client *c, struct err *e) MUST_CHECK;
+
+/* Redis's clock. */
+int client_now(struct client *c, int64_t *out_ms, struct err *e) MUST_CHECK;
+
+/* Lets time pass while the connection is kept. */
+void client_pause(struct client *c, int64_t ms);
+
+/* An operator's scripts; the answer's words as in queue.h. */
+struct client_answer {
+    char word[24];
+    char detail[64];
+};
+int client_requeue(struct client *c, const struct queue_requeue *what,
+                   struct client_answer *out, struct err *e) MUST_CHECK;
+int client_resend(struct client *c, const char *id, const char *who,
+                  struct client_answer *out, struct err *e) MUST_CHECK;
+int client_discard(struct client *c, const char *id, const char *who,
+                   struct client_answer *out, struct err *e) MUST_CHECK;
+
+#endif

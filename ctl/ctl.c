@@ -1,0 +1,143 @@
+/* ctl: see ctl.h. */
+#include "ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "buf.h"
+#include "out.h"
+#include "settings.h"
+#include "utf8.h"
+
+void ctl_init(struct ctl *c, const char *user)
+{
+    *c = (struct ctl){.user = user};
+    c->global[0] = (struct arg_option){"env-file", ARG_TEXT, &c->env_file};
+    c->global[1] = (struct arg_option){"json", ARG_FLAG, &c->json};
+}
+
+void ctl_done(struct ctl *c)
+{
+    client_close(c->client);
+    settings_free(c->settings);
+    c->client = NULL;
+    c->settings = NULL;
+}
+
+/* The program's name, then the text, escaped: it may quote a remote's words. */
+static void complain(const char *text)
+{
+    struct buf out;
+
+    buf_init(&out, OUT_MAX);
+    buf_adds(&out, "stopgapctl: ");
+    out_str(&out, text);
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "%s\n", out.data);
+    buf_done(&out);
+}
+
+int ctl_fail(const struct err *e)
+{
+    complain(e->text);
+    return e->class == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int ctl_usage(const struct ctl *c, const char *fmt, ...)
+{
+    struct err e;
+    va_list ap;
+    char text[ERR_TEXT_MAX];
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    (void)err_set(&e, ERR_CONFIG, 0, "%s: %s", c->command->name, text);
+    (void)ctl_fail(&e);
+    (void)fprintf(stderr, "`stopgapctl %s --help` shows how it is used.\n",
+                  c->command->name);
+    return EXIT_USAGE;
+}
+
+int ctl_say(const char *fmt, ...)
+{
+    char text[ERR_TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    complain(text);
+    return EXIT_FAILED;
+}
+
+int ctl_args(struct ctl *c, int argc, char **argv, const struct arg_option *own,
+             int least, int most)
+{
+    struct err e;
+    int n = args_parse(argv, argc, false, own, c->global, &e);
+
+    if (n < 0) {
+        (void)ctl_usage(c, "%s", e.text);
+    } else if (n > most) {
+        (void)ctl_usage(c, "\"%s\" is too much", argv[most]);
+        n = -1;
+    } else if (n < least) {
+        (void)ctl_usage(c, "something is missing");
+        n = -1;
+    }
+    return n;
+}
+
+int ctl_settings(struct ctl *c)
+{
+    struct buf faults;
+
+    if (c->settings)
+        return EXIT_OK;
+    buf_init(&faults, OUT_MAX);
+    c->settings = settings_load(PROGRAM_CTL, c->env_file, &faults);
+    if (!c->settings)
+        (void)fprintf(stderr, "stopgapctl: the settings have faults:\n%s", faults.data);
+    buf_done(&faults);
+    return c->settings ? EXIT_OK : EXIT_USAGE;
+}
+
+int ctl_connect(struct ctl *c)
+{
+    int code = ctl_settings(c);
+    struct err e;
+
+    if (code || c->client)
+        return code;
+    c->client = client_open(c->settings, &e);
+    if (c->client)
+        return EXIT_OK;
+    (void)ctl_fail(&e);
+    return EXIT_FAILED;
+}
+
+static bool name_is_plain(const char *name)
+{
+    const char *p = name, *end = name + strlen(name);
+    size_t n = 0;
+
+    for (; p < end; n++) {
+        int32_t ch = utf8_next(&p, end);
+
+        if (ch <= ' ' || !utf8_printable(ch))
+            return false;
+    }
+    return n >= 1 && n <= 255;
+}
+
+int ctl_who(struct ctl *c, const char **out)
+{
+    if (!c->user || !name_is_plain(c->user)) {
+        (void)ctl_say("USER is not set to a user name; it is recorded as who did this");
+        return EXIT_USAGE;
+    }
+    *out = c->user;
+    return EXIT_OK;
+}

@@ -1,0 +1,46 @@
+/* story_next: what a person can do about a job, as exact commands. What each class of
+ * failure means is told by issue_advice; here is only which command Redis will take. */
+#include <stdio.h>
+
+#include "issue_advice.h"
+#include "story.h"
+#include "when.h"
+
+/* The queue refuses to run such a job again as it is (requeue.lua, STALE). */
+static bool is_stale(const struct job *j, int64_t now_ms)
+{
+    return j->frozen && !j->steps[STEP_EMAIL].at_ms &&
+           j->issued_ms < now_ms - WHEN_DAY_MS;
+}
+
+static void put(struct story_command *c, const struct job *j, const char *option,
+                const char *when)
+{
+    (void)snprintf(c->text, sizeof c->text, "stopgapctl requeue %s%s", j->id, option);
+    c->when = when;
+}
+
+size_t story_next(const struct job *j, int64_t now_ms,
+                  struct story_command out[static STORY_COMMANDS])
+{
+    if (j->dup_of || (j->state != JOB_FAILED && j->state != JOB_DELAYED))
+        return 0;
+    if (j->has_error && j->error.class == ERR_AMBIGUOUS) {
+        put(&out[0], j, " --mail-arrived", "if the mail arrived");
+        put(&out[1], j, is_stale(j, now_ms) ? " --redo sign" : " --redo email",
+            "if it did not");
+        return 2;
+    }
+    if (is_stale(j, now_ms))
+        put(&out[0], j, " --redo sign",
+            "its license was signed more than a day ago: this makes a new one");
+    else if (j->has_error && j->error.class == ERR_LIMIT)
+        put(&out[0], j, " --lift-limit", "to let this one job pass");
+    else if (j->has_error && j->error.class == ERR_OUT_OF_SCOPE)
+        put(&out[0], j, "", "to release it all the same");
+    else
+        put(&out[0], j, "",
+            j->state == JOB_DELAYED ? "to try it now"
+                                    : "when that is mended; what is done stays done");
+    return 1;
+}
