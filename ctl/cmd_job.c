@@ -50,15 +50,13 @@ int cmd_job_each(struct ctl *c, enum answer_verb verb, char **ids, int count,
     return code;
 }
 
-int cmd_job_start(struct ctl *c, char **ids, int count, const char **who)
+int cmd_job_start(struct ctl *c, char **ids, int count)
 {
-    int code = ctl_who(c, who);
-
     for (int i = 0; i < count; i++)
         if (!job_id_valid(ids[i]))
             return ctl_usage(c, "\"%s\" is no job id: %d of a-z and 0-9", ids[i],
                              JOB_ID_LEN);
-    return code ? code : ctl_connect(c);
+    return ctl_connect(c);
 }
 
 static int ask_resend(struct client *client, const char *id, struct client_answer *a,
@@ -76,13 +74,12 @@ static int ask_discard(struct client *client, const char *id, struct client_answ
 static int run(struct ctl *c, int argc, char **argv, int most, enum answer_verb verb,
                cmd_job_ask_fn ask)
 {
-    const char *who;
     int code, n = ctl_args(c, argc, argv, NULL, 1, most);
 
     if (n < 0)
         return EXIT_USAGE;
-    code = cmd_job_start(c, argv, n, &who);
-    return code ? code : cmd_job_each(c, verb, argv, n, ask, (void *)who);
+    code = cmd_job_start(c, argv, n);
+    return code ? code : cmd_job_each(c, verb, argv, n, ask, c->user);
 }
 
 int cmd_resend(struct ctl *c, int argc, char **argv)

@@ -5,8 +5,8 @@
 #include "answer.h"
 #include "ctl.h"
 
-/* Checks the ids, finds out who acts, connects. 0 or the exit code, said. */
-int cmd_job_start(struct ctl *c, char **ids, int count, const char **who) MUST_CHECK;
+/* Checks the ids, then connects. 0 or the exit code, said. */
+int cmd_job_start(struct ctl *c, char **ids, int count) MUST_CHECK;
 
 typedef int (*cmd_job_ask_fn)(struct client *client, const char *id,
                               struct client_answer *a, void *arg, struct err *e);

@@ -26,7 +26,6 @@ static int say(const struct ctl *c, bool paused, const char *words)
 int cmd_pause(struct ctl *c, int argc, char **argv)
 {
     char key[QUEUE_KEY_MAX];
-    const char *who;
     int64_t now_ms = 0;
     struct buf value;
     struct err e;
@@ -36,15 +35,13 @@ int cmd_pause(struct ctl *c, int argc, char **argv)
         return EXIT_USAGE;
     if (n && strlen(argv[0]) > REASON_MAX)
         return ctl_usage(c, "a reason has at most %d bytes", REASON_MAX);
-    code = ctl_who(c, &who);
-    if (!code)
-        code = ctl_connect(c);
+    code = ctl_connect(c);
     if (code)
         return code;
     buf_init(&value, OUT_MAX);
     client_key(c->client, "paused", "", key);
     if (client_now(c->client, &now_ms, &e) == 0) {
-        buf_addf(&value, "%lld %s %s", (long long)now_ms, who, n ? argv[0] : "");
+        buf_addf(&value, "%lld %s %s", (long long)now_ms, c->user, n ? argv[0] : "");
         client_send(c->client, NULL, NULL, 3, (const char *[]){"SET", key, value.data},
                     NULL);
     }

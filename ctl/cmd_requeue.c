@@ -256,9 +256,10 @@ int cmd_requeue(struct ctl *c, int argc, char **argv)
     if (!code && o.where)
         code = read_where(c, o.where, &class);
     if (!code)
-        code = cmd_job_start(c, argv, n, &o.what.who);
+        code = cmd_job_start(c, argv, n);
     if (code)
         return code;
+    o.what.who = c->user;
     o.what.redo = o.redo ? o.redo : "";
     if (o.all || o.where)
         return requeue_many(c, &o, class);

@@ -206,9 +206,12 @@ static int await_end(struct ctl *c, const char *submitted, int64_t wait_ms)
             return ctl_fail(&e);
         if (rc > 0)
             return code;
-        if (left <= 0)
+        if (left <= 0) {
+            if (c->json)
+                (void)printf("{\"job_id\": \"%s\"}\n", id);
             return ctl_say("%s has not ended yet; `stopgapctl show %s` tells more", id,
                            id);
+        }
         client_pause(c->client, WAIT_STEP_MS);
     }
 }

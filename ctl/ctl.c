@@ -1,18 +1,52 @@
 /* ctl: see ctl.h. */
 #include "ctl.h"
 
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buf.h"
+#include "mem.h"
 #include "out.h"
 #include "settings.h"
 #include "utf8.h"
 
+/* 1 to 255 printable characters without blanks. */
+static bool name_is_plain(const char *name)
+{
+    const char *p = name, *end = name + strlen(name);
+    size_t n = 0;
+
+    for (; p < end; n++) {
+        int32_t ch = utf8_next(&p, end);
+
+        if (ch <= ' ' || !utf8_printable(ch))
+            return false;
+    }
+    return n >= 1 && n <= 255;
+}
+
+/* Some users have no name: a container's, mostly. */
+static char *choose_user(const char *from_environment)
+{
+    const struct passwd *known;
+    char number[32];
+
+    if (from_environment && name_is_plain(from_environment))
+        return mem_strdup(from_environment);
+    known = getpwuid(geteuid());
+    if (known && name_is_plain(known->pw_name))
+        return mem_strdup(known->pw_name);
+    (void)snprintf(number, sizeof number, "uid-%lu", (unsigned long)geteuid());
+    return mem_strdup(number);
+}
+
 void ctl_init(struct ctl *c, const char *user)
 {
-    *c = (struct ctl){.user = user};
+    *c = (struct ctl){.user = choose_user(user)};
     c->global[0] = (struct arg_option){"env-file", ARG_TEXT, &c->env_file};
     c->global[1] = (struct arg_option){"json", ARG_FLAG, &c->json};
 }
@@ -21,8 +55,8 @@ void ctl_done(struct ctl *c)
 {
     client_close(c->client);
     settings_free(c->settings);
-    c->client = NULL;
-    c->settings = NULL;
+    free(c->user);
+    *c = (struct ctl){.command = NULL};
 }
 
 /* The program's name, then the text, escaped: it may quote a remote's words. */
@@ -116,28 +150,4 @@ int ctl_connect(struct ctl *c)
         return EXIT_OK;
     (void)ctl_fail(&e);
     return EXIT_FAILED;
-}
-
-static bool name_is_plain(const char *name)
-{
-    const char *p = name, *end = name + strlen(name);
-    size_t n = 0;
-
-    for (; p < end; n++) {
-        int32_t ch = utf8_next(&p, end);
-
-        if (ch <= ' ' || !utf8_printable(ch))
-            return false;
-    }
-    return n >= 1 && n <= 255;
-}
-
-int ctl_who(struct ctl *c, const char **out)
-{
-    if (!c->user || !name_is_plain(c->user)) {
-        (void)ctl_say("USER is not set to a user name; it is recorded as who did this");
-        return EXIT_USAGE;
-    }
-    *out = c->user;
-    return EXIT_OK;
 }

@@ -27,11 +27,12 @@ struct ctl {
     const char *env_file;
     bool json;
     struct arg_option global[3]; /* the two above */
-    const char *user;            /* who is doing this; NULL: not known */
+    char *user;                  /* who is doing this, for the job's story */
     struct settings *settings;   /* once asked for */
     struct client *client;
 };
 
+/* user: of the environment; if it is no name, the account's counts. */
 void ctl_init(struct ctl *c, const char *user);
 void ctl_done(struct ctl *c);
 
@@ -43,10 +44,6 @@ int ctl_args(struct ctl *c, int argc, char **argv, const struct arg_option *own,
 /* 0, or the exit code when it failed, which has then been said. */
 int ctl_settings(struct ctl *c) MUST_CHECK;
 int ctl_connect(struct ctl *c) MUST_CHECK; /* the settings, too */
-
-/* Who an operator's action is recorded as: 1 to 255 printable characters without
- * blanks, or the exit code as above. */
-int ctl_who(struct ctl *c, const char **out) MUST_CHECK;
 
 /* Says what went wrong, on stderr. The exit code is EXIT_USAGE for ERR_CONFIG. */
 int ctl_fail(const struct err *e);
