@@ -211,8 +211,11 @@ static void add_stats(const struct stats *s, const char *queue, struct buf *out)
     add_row(out, "workers", s->workers, "", 0, s->now_ms);
     if (s->counter_count)
         buf_adds(out, "\nEver since:\n");
-    for (size_t i = 0; i < s->counter_count; i++)
-        add_row(out, s->counters[i].name, s->counters[i].value, "", 0, s->now_ms);
+    for (size_t i = 0; i < s->counter_count; i++) {
+        buf_reset(&words);
+        out_str(&words, s->counters[i].name);
+        add_row(out, words.data, s->counters[i].value, "", 0, s->now_ms);
+    }
     buf_done(&words);
 }
 

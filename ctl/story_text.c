@@ -89,12 +89,14 @@ static void add_outcome(const struct job *j, struct buf *out)
 
 static void add_error(const struct job *j, struct buf *out)
 {
-    char where[64];
+    char where[64], code[24] = "";
 
     if (!j->has_error)
         return;
-    (void)snprintf(where, sizeof where, "%s at %s", err_class_name(j->error.class),
-                   job_step_name(j->error_step));
+    if (j->error.code)
+        (void)snprintf(code, sizeof code, ", code %d", j->error.code);
+    (void)snprintf(where, sizeof where, "%s at %s%s", err_class_name(j->error.class),
+                   job_step_name(j->error_step), code);
     out_field(out, j->state == JOB_FAILED ? "failed" : "last error", where);
     out_field(out, "why", j->error.text);
 }
