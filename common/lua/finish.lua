@@ -21,7 +21,7 @@ else return redis.error_reply('ERR unknown verb') end
 if verb == 'release' or verb == 'snooze' then call('HINCRBY', j, 'attempt', -1) end
 call('HSET', j, 'last', me)
 call('LREM', P .. 'proc:' .. wid, 1, id)
-call('HDEL', j, 'owner')
+call('HDEL', j, 'owner', 'losses') -- its worker has outlived it: no poison
 if ARGV[6] ~= '' then event(id, ARGV[6]) end
 view(id)
 return {1}
