@@ -138,7 +138,8 @@ static size_t room(const struct worker *w)
 {
     size_t most = (size_t)w->settings->concurrency;
 
-    if (w->mode != WORKER_RUNNING || !w->registered || w->paused || w->solo)
+    if (w->mode != WORKER_RUNNING || !w->registered || w->looking || w->paused ||
+        w->solo)
         return 0;
     if (w->solo_waiting && w->task_count > 0)
         return 0; /* become idle first */
@@ -284,8 +285,11 @@ static void on_workers(void *arg, const struct redisReply *r, const struct err *
     struct worker *w = arg;
     struct err down;
 
-    if (e->class != ERR_NONE)
-        return; /* their leases will run out */
+    w->looking = false;
+    if (e->class != ERR_NONE) {
+        pump(w); /* their leases will run out */
+        return;
+    }
     for (size_t i = 0; i < reply_count(r); i++) {
         const char *wid = reply_str(reply_at(r, i));
 
@@ -293,8 +297,9 @@ static void on_workers(void *arg, const struct redisReply *r, const struct err *
             continue;
         log_msg(LOG_INFO, "predecessor", "%s is gone: its jobs are taken back", wid);
         if (queue_reap_worker(w->queue, wid, on_reaped, w, &down))
-            return; /* by lease, then */
+            break; /* by lease, then */
     }
+    pump(w); /* behind the reaps, so that their jobs come first */
 }
 
 static void look_for_predecessors(struct worker *w)
@@ -304,6 +309,7 @@ static void look_for_predecessors(struct worker *w)
     struct err e;
 
     queue_key(w->queue, "workers", "", key);
+    w->looking = true;
     if (redis_call(w->redis, on_workers, w, ARRAY_LEN(argv), argv, NULL, &e))
         on_workers(w, NULL, &e);
 }

@@ -52,9 +52,10 @@ struct worker {
     bool solo_waiting; /* such a job waits for us to be idle */
 
     enum worker_mode mode;
-    bool registered;                      /* beaten since the last (re)connect */
-    bool paused;                          /* the queue is */
-    bool taking;                          /* a take is under way */
+    bool registered; /* beaten since the last (re)connect */
+    bool paused;     /* the queue is */
+    bool looking;    /* for jobs of a predecessor on this host, before any others */
+    bool taking;     /* a take is under way */
     int64_t reap_after_ms;                /* loop clock: reap nobody before */
     int64_t beat_sent_ms, lease_until_ms; /* loop clock */
     int64_t redis_offset_ms;              /* Redis's clock minus the loop's */

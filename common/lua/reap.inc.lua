@@ -3,7 +3,7 @@
 local function reap(wid)
   local proc = P .. 'proc:' .. wid
   for i = 1, 200 do
-    local id = call('LINDEX', proc, -1)
+    local id = call('LINDEX', proc, 0) -- the youngest first: the oldest ends at the head
     if not id then break end
     local j = job(id)
     if call('HGET', j, 'owner') == wid then
@@ -23,7 +23,7 @@ local function reap(wid)
         call('RPUSH', P .. (losses == 2 and 'solo' or 'pending'), id)
       end
     end
-    call('RPOP', proc)
+    call('LPOP', proc)
   end
   if call('EXISTS', proc) == 0 then
     call('ZREM', P .. 'workers', wid)
