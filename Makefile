@@ -79,12 +79,13 @@ $(BUILD)/stopgapctl: $(CTL_OBJ) $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(HARDEN_LD) $^ $(LIBS) -o $@
 
-# Unit tests link the common library and every object of worker/ but its main.
-$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcommon.a $(filter-out %/main.o,$(WORKER_OBJ)) Makefile
+# Unit tests link the common library and every object of the programs but their mains.
+UNIT_OBJ := $(filter-out %/main.o,$(WORKER_OBJ) $(CTL_OBJ))
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcommon.a $(UNIT_OBJ) Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Itests/unit $(shell $(PKG_CONFIG) --cflags cmocka) -MMD -MP \
-	  $(HARDEN_LD) $< $(filter-out %/main.o,$(WORKER_OBJ)) $(BUILD)/libcommon.a $(LIBS) \
+	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Ictl -Itests/unit $(shell $(PKG_CONFIG) --cflags cmocka) -MMD -MP \
+	  $(HARDEN_LD) $< $(UNIT_OBJ) $(BUILD)/libcommon.a $(LIBS) \
 	  $(shell $(PKG_CONFIG) --libs cmocka) -o $@
 
 unit: $(UNIT)

@@ -90,9 +90,11 @@ void out_span(int64_t ms, char text[static OUT_TIME_MAX])
     if (ms >= 10 * SECOND || ms <= 0)
         (void)snprintf(text, OUT_TIME_MAX, "%llds",
                        ms > 0 ? (long long)(ms / SECOND) : 0);
-    else
+    else if (ms >= SECOND)
         (void)snprintf(text, OUT_TIME_MAX, "%lld.%llds", (long long)(ms / SECOND),
                        (long long)(ms % SECOND / 100));
+    else
+        (void)snprintf(text, OUT_TIME_MAX, "%lldms", (long long)ms);
 }
 
 /* ---- tables ---- */

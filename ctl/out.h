@@ -20,7 +20,8 @@ void out_str(struct buf *out, const char *text); /* NULL: nothing */
 /* "2026-01-31T12:00:00Z"; "-" for 0. */
 void out_time(int64_t ms, char text[static OUT_TIME_MAX]);
 
-/* A span for people, two units at most: "0s", "4.2s", "12m03s", "5h02m", "3d04h". */
+/* A span for people, two units at most: "0s", "50ms", "4.2s", "12m03s", "5h02m",
+ * "3d04h". */
 void out_span(int64_t ms, char text[static OUT_TIME_MAX]);
 
 /* A table whose columns are as wide as their widest cell. */
