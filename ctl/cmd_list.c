@@ -181,7 +181,7 @@ static void print_notes(const struct scan *s)
 
 int cmd_list(struct ctl *c, int argc, char **argv)
 {
-    struct options o = {NULL};
+    struct options o = {.state = NULL};
     const struct arg_option own[] = {
         {"state", ARG_TEXT, &o.state}, {"ticket", ARG_TEXT, &o.ticket},
         {"email", ARG_TEXT, &o.email}, {"since", ARG_TEXT, &o.since},

@@ -20,6 +20,29 @@ static void put(struct story_command *c, const struct job *j, const char *option
     c->when = when;
 }
 
+/* The one command after a failure of each class; NULL: as for a class without a row. */
+static const struct {
+    const char *option, *when;
+} rows[ERR_CLASS_COUNT] = {
+    [ERR_NONE] = {"", "when that is mended; what is done stays done"},
+    [ERR_INVALID] = {"",
+                     "when what it was checked against is mended; a corrected request "
+                     "is a new one"},
+    [ERR_OUT_OF_SCOPE] = {"", "to release it all the same"},
+    [ERR_PERMANENT] = {"", "when that is mended; if the address was wrong, a corrected "
+                           "request is a new one"},
+    [ERR_LIMIT] = {" --lift-limit", "to let this one job pass"},
+};
+
+static void put_by_class(struct story_command *c, const struct job *j)
+{
+    enum err_class class = j->has_error ? j->error.class : ERR_NONE;
+
+    if (class >= ERR_CLASS_COUNT || !rows[class].option)
+        class = ERR_NONE;
+    put(c, j, rows[class].option, rows[class].when);
+}
+
 size_t story_next(const struct job *j, int64_t now_ms,
                   struct story_command out[static STORY_COMMANDS])
 {
@@ -34,13 +57,9 @@ size_t story_next(const struct job *j, int64_t now_ms,
     if (is_stale(j, now_ms))
         put(&out[0], j, " --redo sign",
             "its license was signed more than a day ago: this makes a new one");
-    else if (j->has_error && j->error.class == ERR_LIMIT)
-        put(&out[0], j, " --lift-limit", "to let this one job pass");
-    else if (j->has_error && j->error.class == ERR_OUT_OF_SCOPE)
-        put(&out[0], j, "", "to release it all the same");
+    else if (j->state == JOB_DELAYED)
+        put(&out[0], j, "", "to try it now");
     else
-        put(&out[0], j, "",
-            j->state == JOB_DELAYED ? "to try it now"
-                                    : "when that is mended; what is done stays done");
+        put_by_class(&out[0], j);
     return 1;
 }
