@@ -232,6 +232,8 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     if (b->known == 0 && w->registered)
         log_msg(LOG_WARN, "lease_lost", "this worker's jobs were taken back by others");
     w->registered = true;
+    if (!w->started_ms)
+        w->started_ms = b->now_ms;
     w->paused = b->paused;
     unblock_tasks(w);
     if (b->follow_due_ms >= 0)
