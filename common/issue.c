@@ -239,8 +239,8 @@ static void add_why(struct buf *out, const struct job *j)
 /* The bytes as they came, where nothing better could be made of them. */
 static void add_raw(struct buf *out, const struct job *j)
 {
-    bool unreadable = j->has_error && j->error_step == STEP_VALIDATE &&
-                      j->error.class == ERR_INVALID;
+    bool unreadable =
+        j->has_error && j->error_step == STEP_VALIDATE && j->error.class == ERR_INVALID;
 
     if ((j->has_request && !unreadable) || j->raw_len == 0)
         return;

@@ -36,15 +36,16 @@ static const struct advice advices[ERR_CLASS_COUNT] = {
          NULL, NULL, NULL},
     [ERR_AUTH] =
         {"Stopgap's own credentials or rights were refused",
-         "This needs an operator: `stopgapctl doctor` says which credentials and how "
-         "to mend them. " AGAIN,
+         "This needs an operator: the words above say which credentials. Renew them in "
+         "the worker's settings and restart it. " AGAIN,
          NULL, NULL, NULL},
     [ERR_RATE_LIMITED] =
         {"the other side asked to slow down for longer than Stopgap waits", AGAIN, NULL,
          NULL, NULL},
     [ERR_TRANSIENT] =
         {"the other side was out of reach for longer than Stopgap keeps trying",
-         "`stopgapctl doctor` tries every outside system. " AGAIN, NULL, NULL, NULL},
+         "See that it is up and can be reached from the worker. " AGAIN, NULL, NULL,
+         NULL},
     [ERR_AMBIGUOUS] =
         {"the mail was out when the mail server's answer was lost",
          "Nobody knows whether the mail arrived. Ask the customer, or look for the "
@@ -61,10 +62,10 @@ static const struct advice advices[ERR_CLASS_COUNT] = {
          "trouble. " AGAIN,
          NULL, NULL, NULL},
     [ERR_CANCELLED] = {"the work was broken off", AGAIN, NULL, NULL, NULL},
-    [ERR_CONFIG] =
-        {"a setting or a key file is not right",
-         "This needs an operator: `stopgapctl doctor` says what is wrong. " AGAIN, NULL,
-         NULL, NULL},
+    [ERR_CONFIG] = {"a setting or a key file is not right",
+                    "This needs an operator: mend what the words above name and "
+                    "restart the worker. " AGAIN,
+                    NULL, NULL, NULL},
     [ERR_BUG] = {"something happened that should not be possible",
                  "Please report it with the text above. " AGAIN, NULL, NULL, NULL},
 };

@@ -12,8 +12,9 @@
 #include "queue_lua.h"
 #include "settings.h"
 
-#define ADOPT_MOST 200 /* inbox entries per script run: about a millisecond of Redis   \
-                        */
+#define ADOPT_MOST                                                                     \
+    200 /* inbox entries per script run: about a millisecond of Redis                  \
+         */
 #define ARGS_MAX 160
 
 struct queue {

@@ -1,8 +1,8 @@
-/* queue_lua: every transition of a job, as Lua that Redis runs atomically. The text, with
- * what each script takes and answers, is in common/lua (scripts/embed-lua makes it C);
- * only queue.c calls them. Rules kept throughout: the destination is written before the
- * source is removed, so a script that fails midway leaves an id twice, never nowhere;
- * Redis's clock only; commands of Redis 6.2 only. */
+/* queue_lua: every transition of a job, as Lua that Redis runs atomically. The text,
+ * with what each script takes and answers, is in common/lua (scripts/embed-lua makes it
+ * C); only queue.c calls them. Rules kept throughout: the destination is written before
+ * the source is removed, so a script that fails midway leaves an id twice, never
+ * nowhere; Redis's clock only; commands of Redis 6.2 only. */
 #ifndef STOPGAP_QUEUE_LUA_H
 #define STOPGAP_QUEUE_LUA_H
 
