@@ -250,14 +250,14 @@ static void test_advice_per_class(void **state)
         {ERR_OUT_OF_SCOPE, "within the last 3 days"},
         {ERR_OUT_OF_SCOPE, "\n```\nstopgapctl requeue " ID "\n```\n"},
         {ERR_PERMANENT, "\n```\nstopgapctl requeue " ID "\n```\n"},
-        {ERR_AUTH, "`stopgapctl doctor`"},
+        {ERR_AUTH, "the words above say which credentials"},
         {ERR_RATE_LIMITED, "\n```\nstopgapctl requeue " ID "\n```\n"},
         {ERR_TRANSIENT, "\n```\nstopgapctl requeue " ID "\n```\n"},
         {ERR_AMBIGUOUS, "\n```\nstopgapctl requeue " ID " --mail-arrived\n```\n"},
         {ERR_AMBIGUOUS, "\n```\nstopgapctl requeue " ID " --redo email\n```\n"},
         {ERR_LIMIT, "\n```\nstopgapctl requeue " ID " --lift-limit\n```\n"},
         {ERR_POISON, "\n```\nstopgapctl requeue " ID "\n```\n"},
-        {ERR_CONFIG, "`stopgapctl doctor`"},
+        {ERR_CONFIG, "mend what the words above name"},
         {ERR_BUG, "report it"},
     };
 
