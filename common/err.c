@@ -2,8 +2,11 @@
 #include "err.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "utf8.h"
 
 static const char *const class_names[ERR_CLASS_COUNT] = {
     [ERR_NONE] = "none",
@@ -21,36 +24,43 @@ static const char *const class_names[ERR_CLASS_COUNT] = {
     [ERR_BUG] = "bug",
 };
 
-/* Cuts a half character off the end and turns control characters into spaces. */
-static void tidy(char *text)
+/* One line of UTF-8: what cannot be shown becomes a blank, bytes that are no UTF-8 a
+ * question mark. cut: the text lost its end, so half a character there goes. */
+static void tidy(char *text, bool cut)
 {
-    size_t len = strlen(text);
+    const char *p = text, *end = text + strlen(text);
+    char *out = text;
 
-    if (len == ERR_TEXT_MAX - 1) {
-        while (len > 0 && ((unsigned char)text[len - 1] & 0xC0) == 0x80)
-            len--;
-        if (len > 0 && (unsigned char)text[len - 1] >= 0xC0)
-            len--;
-        else
-            len = strlen(text);
-        text[len] = '\0';
+    while (p < end) {
+        const char *start = p;
+        int32_t c = utf8_next(&p, end);
+
+        if (c < 0 && cut && end - p < 4 && (unsigned char)*p >= 0xC0)
+            break;
+        if (c < 0)
+            p++;
+        if (c >= 0 && utf8_printable(c)) {
+            memmove(out, start, (size_t)(p - start));
+            out += p - start;
+        } else {
+            *out++ = c < 0 ? '?' : ' ';
+        }
     }
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7F)
-            *p = ' ';
-    while (len > 0 && text[len - 1] == ' ')
-        text[--len] = '\0';
+    while (out > text && out[-1] == ' ')
+        out--;
+    *out = '\0';
 }
 
 int err_set(struct err *e, enum err_class class, int code, const char *fmt, ...)
 {
     char text[ERR_TEXT_MAX];
     va_list ap;
+    int n;
 
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose, see err.h */
+    n = vsnprintf(text, sizeof text, fmt, ap); /* cut on purpose, see err.h */
     va_end(ap);
-    tidy(text);
+    tidy(text, n >= ERR_TEXT_MAX);
     e->class = class;
     e->code = code;
     e->retry_after_ms = 0;
@@ -63,14 +73,15 @@ int err_wrap(struct err *e, const char *fmt, ...)
     char text[ERR_TEXT_MAX];
     va_list ap;
     size_t len;
+    int n;
 
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text / 2, fmt, ap); /* the wrapped text keeps room */
+    n = vsnprintf(text, ERR_TEXT_MAX / 2, fmt, ap); /* the wrapped text keeps room */
     va_end(ap);
+    tidy(text, n >= ERR_TEXT_MAX / 2);
     len = strlen(text);
-    (void)snprintf(text + len, sizeof text - len, ": %.*s",
-                   (int)(sizeof text - len - 3), e->text);
-    tidy(text);
+    n = snprintf(text + len, sizeof text - len, ": %s", e->text);
+    tidy(text, n >= (int)(sizeof text - len));
     memcpy(e->text, text, sizeof text);
     return -1;
 }

@@ -34,12 +34,12 @@ struct err {
     enum err_class class;
     int code; /* the remote's own: SMTP reply, HTTP status; 0 when there is none */
     int64_t retry_after_ms;  /* what a rate limit asked for; 0 = not said */
-    char text[ERR_TEXT_MAX]; /* one line of UTF-8; control characters replaced */
+    char text[ERR_TEXT_MAX]; /* one line of UTF-8, nothing unprintable */
 };
 
 /* Fills *e. Returns -1 so that `return err_set(...)` reads well. Text past
- * ERR_TEXT_MAX - 1 bytes is cut at a character boundary; control characters become
- * spaces, since remotes' words end in logs and issues. */
+ * ERR_TEXT_MAX - 1 bytes is cut at a character boundary; what cannot be shown becomes
+ * a space and what is no UTF-8 a '?', since remotes' words end in logs and issues. */
 int err_set(struct err *e, enum err_class class, int code, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
