@@ -101,6 +101,8 @@ void buf_add_int(struct buf *b, int64_t n)
 static void add_base64(struct buf *b, const uint8_t *in, size_t len,
                        const char *alphabet, bool padded)
 {
+    if (!reserve(b, len / 3 * 4 + (len % 3 ? padded ? 4 : len % 3 + 1 : 0)))
+        return;
     for (size_t i = 0; i < len; i += 3) {
         size_t have = len - i < 3 ? len - i : 3;
         uint32_t word = (uint32_t)in[i] << 16;
@@ -134,6 +136,8 @@ void buf_add_hex(struct buf *b, const void *bytes, size_t len)
 {
     const uint8_t *p = bytes;
 
+    if (!reserve(b, 2 * len))
+        return;
     for (size_t i = 0; i < len; i++) {
         buf_addc(b, "0123456789abcdef"[p[i] >> 4]);
         buf_addc(b, "0123456789abcdef"[p[i] & 15]);
@@ -143,6 +147,8 @@ void buf_add_hex(struct buf *b, const void *bytes, size_t len)
 void buf_consume(struct buf *b, size_t n)
 {
     assert(n <= b->len);
+    if (n == 0)
+        return; /* after buf_take there is no memory to move */
     b->len -= n;
     memmove(b->data, b->data + n, b->len);
     b->data[b->len] = '\0';

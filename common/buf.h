@@ -13,7 +13,7 @@
 #include "err.h"
 
 struct buf {
-    char *data; /* never NULL after buf_init */
+    char *data; /* never NULL after buf_init; NULL after buf_take until it grows */
     size_t len;
     size_t cap;
     size_t max;
