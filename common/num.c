@@ -54,9 +54,14 @@ bool num_parse_duration(const char *text, int64_t *out_ms)
         *out_ms = 0;
         return true;
     }
-    for (size_t i = 0; i < ARRAY_LEN(units); i++)
-        if (!strcmp(unit, units[i].name))
-            return !__builtin_mul_overflow(n, units[i].ms, out_ms);
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (strcmp(unit, units[i].name) != 0)
+            continue;
+        if (__builtin_mul_overflow(n, units[i].ms, &n))
+            return false;
+        *out_ms = n;
+        return true;
+    }
     return false;
 }
 

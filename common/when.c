@@ -111,7 +111,7 @@ bool when_parse_iso(const char *text, int64_t *out_ms)
 {
     int64_t day;
     int h, m, s;
-    const char *p = text + 19;
+    const char *p;
 
     if (strlen(text) < 20 || !parse_date_prefix(text, &day) || text[10] != 'T')
         return false;
@@ -119,9 +119,14 @@ bool when_parse_iso(const char *text, int64_t *out_ms)
         !fixed_digits(text + 14, 2, &m) || text[16] != ':' ||
         !fixed_digits(text + 17, 2, &s) || h > 23 || m > 59 || s > 59)
         return false;
-    if (*p == '.')
-        for (p++; *p >= '0' && *p <= '9'; p++)
-            ;
+    p = text + 19;
+    if (*p == '.') {
+        size_t fraction = strspn(p + 1, "0123456789");
+
+        if (fraction == 0)
+            return false;
+        p += 1 + fraction;
+    }
     if (strcmp(p, "Z") && strcmp(p, "+00:00"))
         return false;
     *out_ms = day * WHEN_DAY_MS + h * INT64_C(3600000) + m * INT64_C(60000) + s * 1000;
