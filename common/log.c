@@ -8,9 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "utf8.h"
 #include "when.h"
 
 #define LINE_MAX_BYTES 8192
+#define LINE_SPARE_BYTES 16 /* one last character, "..." and what closes the line */
+#define FIELD_BYTES 24 /* of a field beside its name: an integer, or a few letters */
 
 static enum log_level log_level = LOG_INFO;
 static bool log_json;
@@ -33,28 +36,42 @@ static bool needs_quotes(const char *v)
     if (!*v)
         return true;
     for (; *v; v++)
-        if ((unsigned char)*v <= 0x20 || *v == '"' || *v == '=' || *v == '\\' ||
-            *v == 0x7F)
-            return true;
+        if (*v <= 0x20 || *v == '"' || *v == '=' || *v == '\\' || *v == 0x7F)
+            return true; /* beyond ASCII, too: char may be signed */
     return false;
 }
 
+/* One character; what is no UTF-8 shows as the replacement character. */
+static const char *add_escaped(struct buf *b, const char *v, const char *end)
+{
+    const char *next = v;
+    int32_t c = utf8_next(&next, end);
+
+    if (c == '"' || c == '\\')
+        buf_addf(b, "\\%c", c);
+    else if (c == '\n')
+        buf_adds(b, "\\n");
+    else if (c >= 0 && utf8_printable(c))
+        buf_add(b, v, (size_t)(next - v));
+    else
+        buf_addf(b, "\\u%04x", c < 0 ? 0xFFFDu : (unsigned)c);
+    return c < 0 ? v + 1 : next;
+}
+
+/* A value that the line has no room for is cut: the line stays whole. */
 static void add_quoted(struct buf *b, const char *v)
 {
-    buf_addc(b, '"');
-    for (; *v; v++) {
-        unsigned char c = (unsigned char)*v;
+    const char *end = v + strlen(v);
 
-        if (c == '"' || c == '\\')
-            buf_addf(b, "\\%c", c);
-        else if (c == '\n')
-            buf_adds(b, "\\n");
-        else if (c < 0x20 || c == 0x7F)
-            buf_addf(b, "\\u%04x", c);
-        else
-            buf_addc(b, (char)c);
-    }
     buf_addc(b, '"');
+    while (v < end && b->len < LINE_MAX_BYTES - LINE_SPARE_BYTES)
+        v = add_escaped(b, v, end);
+    buf_adds(b, v < end ? "...\"" : "\"");
+}
+
+static bool has_room(const struct log_line *l, size_t len)
+{
+    return l->buf.len + len < LINE_MAX_BYTES - LINE_SPARE_BYTES;
 }
 
 static void add_key(struct log_line *l, const char *key)
@@ -67,10 +84,10 @@ static void add_key(struct log_line *l, const char *key)
 
 void log_str(struct log_line *l, const char *key, const char *value)
 {
-    if (!l->on || !value)
+    if (!l->on || !value || !has_room(l, strlen(key) + FIELD_BYTES))
         return;
     add_key(l, key);
-    if (l->json || needs_quotes(value))
+    if (l->json || needs_quotes(value) || !has_room(l, strlen(value)))
         add_quoted(&l->buf, value);
     else
         buf_adds(&l->buf, value);
@@ -78,7 +95,7 @@ void log_str(struct log_line *l, const char *key, const char *value)
 
 void log_int(struct log_line *l, const char *key, int64_t value)
 {
-    if (!l->on)
+    if (!l->on || !has_room(l, strlen(key) + FIELD_BYTES))
         return;
     add_key(l, key);
     buf_add_int(&l->buf, value);
@@ -117,8 +134,6 @@ void log_end(struct log_line *l)
 
     if (!l->on)
         return;
-    l->buf.failed = false;
-    l->buf.max += 2; /* the closing bytes always fit */
     buf_adds(&l->buf, l->json ? "}\n" : "\n");
     n = write(STDERR_FILENO, l->buf.data, l->buf.len);
     (void)n; /* nowhere left to say that the log is gone */
