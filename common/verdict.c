@@ -59,7 +59,8 @@ static void add_reason(struct buf *words, json_t *v)
     size_t i;
 
     if (json_is_string(v)) {
-        buf_addf(words, "%s%s", words->len ? " " : "", json_string_value(v));
+        buf_addf(words, "%s%.*s", words->len ? " " : "", ERR_TEXT_MAX,
+                 json_string_value(v));
     } else if (json_is_array(v)) {
         json_array_foreach(v, i, item) add_reason(words, item);
     } else if (json_is_object(v)) {
