@@ -24,7 +24,9 @@ static enum lane_event closed(struct lane *l, const struct err *e, int64_t until
 {
     bool was_closed = l->closed_until_ms != 0;
 
-    l->closed_until_ms = until_ms;
+    if (until_ms >
+        l->closed_until_ms) /* a rate limit is not cut short by what follows */
+        l->closed_until_ms = until_ms;
     l->why = *e;
     return was_closed ? LANE_STILL_CLOSED : LANE_CLOSED;
 }
