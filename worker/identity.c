@@ -73,22 +73,37 @@ void identity_make(char *wid, size_t wid_size, char *host, size_t host_size)
                    start, nonce);
 }
 
+/* What of a wid is compared; false if it has not the form that identity_make gives. */
+struct parts {
+    char place[96]; /* HOST:BOOT */
+    int64_t pid;
+    char start[24];
+};
+
+static bool split(const char *wid, struct parts *out)
+{
+    char host[80], boot[9], pid[12], nonce[16];
+    int end = 0;
+
+    if (sscanf(wid, "%79[^:]:%8[0-9a-f]:%11[0-9]:%23[0-9]:%15[0-9a-z]%n", host, boot,
+               pid, out->start, nonce, &end) != 5 ||
+        wid[end] || strlen(boot) != 8)
+        return false;
+    (void)snprintf(out->place, sizeof out->place, "%s:%s", host, boot); /* fits */
+    return num_parse(pid, 1, INT32_MAX, &out->pid);
+}
+
 bool identity_is_dead_neighbour(const char *own_wid, const char *wid)
 {
-    char own_place[80], place[80], start[24], now[24];
-    long pid;
+    struct parts own, other;
+    char now[24];
 
-    if (sscanf(own_wid, "%79[^:]:", own_place) != 1 ||
-        sscanf(wid, "%79[^:]:", place) != 1 || strcmp(own_place, place) != 0)
+    if (!split(own_wid, &own) || !split(wid, &other) ||
+        strcmp(own.place, other.place) != 0)
         return false;
-    own_wid += strlen(own_place) + 1;
-    wid += strlen(place) + 1;
-    if (strncmp(own_wid, wid, 9) != 0) /* BOOT and its colon */
-        return false;
-    if (sscanf(wid + 9, "%ld:%23[0-9]:", &pid, start) != 2 || pid <= 0)
-        return false;
-    if (kill((pid_t)pid, 0) && errno == ESRCH)
+    if (kill((pid_t)other.pid, 0) && errno == ESRCH)
         return true;
     /* The pid lives: the same process only if it started at the same tick. */
-    return strcmp(start, "0") != 0 && start_ticks(pid, now) && strcmp(start, now) != 0;
+    return strcmp(other.start, "0") != 0 && start_ticks((long)other.pid, now) &&
+           strcmp(other.start, now) != 0;
 }
