@@ -13,4 +13,4 @@ local f = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
 local known = 0
 if old then known = tonumber(old) < now and 2 or 1 end
 local ready = call('LLEN', P .. 'pending') + call('LLEN', P .. 'solo')
-return {known, now, call('EXISTS', P .. 'paused'), ready, due(wid), tonumber(f[2] or -1)}
+return {known, now, call('EXISTS', P .. 'paused'), ready, due(wid, true), tonumber(f[2] or -1)}

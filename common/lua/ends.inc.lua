@@ -12,6 +12,7 @@ local function failed(id)
   if ticket then of_ticket(id, ticket) end
   call('ZADD', P .. 'failed', now, id)
   call('HSET', job(id), 'state', 'failed', 'ended_ms', int(now))
+  call('HDEL', job(id), 'fixed_by')
   call('ZREM', P .. 'follow', 'late ' .. id)
   call('ZADD', P .. 'follow', now, 'report ' .. id)
   count('failed')

@@ -7,6 +7,11 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2]/1000)
 local function int(n) return string.format('%d', n) end
 local function job(id) return P .. 'job:' .. id end
+-- Where a job waits: one that lost two workers runs alone, also after a pause.
+local function waits(id)
+  local losses = tonumber(call('HGET', job(id), 'losses') or 0)
+  return P .. (losses >= 2 and 'solo' or 'pending')
+end
 local function shrink() call('HDEL', P .. 'stat', '_') end
 local function count(what) call('HINCRBY', P .. 'stat', what, 1) end
 local function event(id, what)

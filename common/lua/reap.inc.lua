@@ -20,7 +20,7 @@ local function reap(wid)
         view(id)
       else
         call('HSET', j, 'state', 'queued')
-        call('RPUSH', P .. (losses == 2 and 'solo' or 'pending'), id)
+        call('RPUSH', waits(id), id)
       end
     end
     call('LPOP', proc)

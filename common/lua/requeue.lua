@@ -12,11 +12,12 @@ if f[2] then return {'DUPLICATE', f[2]} end
 if not (state == 'failed' or state == 'delayed' or state == 'done' and redo ~= '') then
   return {'STATE', state}
 end
+-- Somebody has thought of the mail: it arrived, or is to be sent anew.
+local mails = arrived or redo == 'validate' or redo == 'sign' or redo == 'email'
 if arrived and f[6] ~= 'ambiguous' then return {'NOTAMBIGUOUS'} end
-if f[6] == 'ambiguous' and redo == '' and not arrived then return {'AMBIGUOUS'} end
+if f[6] == 'ambiguous' and not mails then return {'AMBIGUOUS'} end
 -- A mail may be out there whose license is a day old by now: a person decides.
-if f[3] and not f[4] and redo == '' and not arrived
-  and tonumber(f[5] or 0) < now - 86400000 then
+if f[3] and not f[4] and not mails and tonumber(f[5] or 0) < now - 86400000 then
   return {'STALE'}
 end
 

@@ -14,19 +14,19 @@ local ready = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', int(now), 'LIMIT', 0
 for _, id in ipairs(ready) do
   call('HSET', job(id), 'state', 'queued')
   call('HDEL', job(id), 'due_ms')
-  call('LPUSH', P .. 'pending', id)
+  call('LPUSH', waits(id), id)
   call('ZREM', P .. 'delayed', id)
 end
 adopt_all(ARGV[7], ARGV[8], ARGV[4])
 local out = {'OK', now, -1, 0}
 if call('EXISTS', P .. 'paused') == 1 then
-  out[1], out[3] = 'PAUSED', due(wid)
+  out[1], out[3] = 'PAUSED', due(wid, ARGV[3] == '1')
   return out
 end
 local from = P .. 'pending'
 if call('EXISTS', P .. 'solo') == 1 then
   out[4] = 1
-  if ARGV[6] == '1' then from = P .. 'solo'; want = 1 end
+  if ARGV[6] == '1' then from = P .. 'solo'; want = math.min(want, 1) end
 end
 for i = 1, want do
   local id = call('LMOVE', from, P .. 'proc:' .. wid, 'RIGHT', 'LEFT')
@@ -48,5 +48,5 @@ for i = 1, want do
     out[#out+1] = {id, from == P .. 'solo' and 1 or 0, call('HGETALL', j)}
   end
 end
-out[3] = due(wid)
+out[3] = due(wid, ARGV[3] == '1')
 return out

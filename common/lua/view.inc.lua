@@ -1,6 +1,6 @@
 -- view: what the receiver may read of a job: no license, no address.
 local function masked(s)
-  return (string.gsub(s, '([%w])[%w%.%+%-_]*@', '%1***@'))
+  return (string.gsub(s, '(%w?)[^%s<>%(%)%[%]:;,"@]*@', '%1***@'))
 end
 
 local function view(id)
@@ -13,13 +13,15 @@ local function view(id)
   end
   local v = {job_id = id, status = f[1], steps = steps, updated_ms = now}
   if #steps == 0 then v.steps = nil end -- cjson would write {} for an empty list
-  if f[2] then v.ticket_id = tonumber(f[2]) end
   if f[8] then v.error = {class = f[8], text = masked(f[9] or '')} end
   if f[10] then v.issue_url = f[10] end
   if f[11] then v.report_url = f[11] end
   if f[12] then v.duplicate_of = f[12] end
   if f[13] then v.expires_ms = tonumber(f[13]) end
   local text = cjson.encode(v)
+  if f[2] then -- in digits: cjson would round a number of more than 14
+    text = '{"ticket_id":' .. f[2] .. ',' .. string.sub(text, 2)
+  end
   local keep = call('HGET', P .. 'cfg', 'retention_ms') or '2592000000'
   call('SET', P .. 'view:' .. id, text, 'PX', keep)
   if f[2] and not f[12] then

@@ -1,0 +1,431 @@
+"""What people do to the queue, and what is done with equal requests: each row of the rules
+on an exact state, all keys compared."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from testenv.redis import Redis
+from testenv.scripts import DAY, LUA, RETENTION, Scripts, ident, source, write
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Redis(str(tmp_path_factory.mktemp("q")), fsync="no")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def q(server):
+    scripts = Scripts(server.path)
+    scripts.redis.flushall()
+    yield scripts
+    scripts.redis.close()
+
+
+def test_assembled_as_the_programs_have_it():
+    """Without comments and blank lines, as the C strings hold it."""
+    made = subprocess.run([os.path.join(LUA, "..", "..", "scripts", "embed-lua"), LUA],
+                          check=True, capture_output=True, text=True).stdout
+    for name in ("take", "finish", "trim"):
+        lines = [line for line in source(name).splitlines()
+                 if line and not line.lstrip().startswith("--")]
+        text = "".join('    "%s\\n"\n' % line.replace("\\", "\\\\").replace('"', '\\"')
+                       for line in lines)
+        assert '{"%s",\n%s}' % (name, text) in made
+
+
+# ---- duplicates ----
+
+def claim(q, i, idem="", digest="D", same="S", ticket=7, wid="w1", fence=1):
+    return q.changes("claim_keys", i, wid, fence, '{"r":1}', digest, idem, same, ticket,
+                     RETENTION, "agent")
+
+
+def claimed(i, **more):
+    return {"req": '{"r":1}', "digest": "D", "ticket": "7", "same": "S", **more}
+
+
+def duplicate(i, first, words, fields=None):
+    return {"proc:w1": None, "done": {i: "NOW"}, "stat": {"done": "1", "duplicate": "1"},
+            "view:" + i: "done",
+            "job:" + i: {"req": '{"r":1}', "digest": "D", "ticket": "7", "state": "done",
+                         "ended_ms": "NOW", "dup_of": first, "last": "w1 1 dup",
+                         "owner": None, **(fields or {})},
+            "log:" + i: [f"duplicate of {first}: {words}"],
+            "log:" + first: [f"asked for again by agent (request {i}): {words}"]}
+
+
+def holder(q, state, **fields):
+    """The job that has the keys of an equal request."""
+    if state == "active":
+        fields["owner"] = "w2"
+    first = q.job("first", state, same="S", idem="I", digest="D", ticket=7, **fields)
+    q.redis.set(q.key("same:S"), first, ex=100)
+    q.redis.set(q.key("idem:I"), first, ex=100)
+    return first
+
+
+def test_claim_new(q):
+    i = q.active("new", losses=1)
+    assert claim(q, i, idem="I") == (["OK"], {
+        "job:" + i: claimed(i, idem="I", losses=None), "same:S": i, "idem:I": i,
+        "ticket:7": {i: "NOW"}, "view:" + i: "active", "view:t:7": "active"})
+    assert claim(q, i, idem="I") == (["OK"], {})  # sent twice
+    assert RETENTION - 9000 < q.redis.pttl(q.key("same:S")) <= RETENTION
+
+
+def test_claim_of_a_stranger(q):
+    i = q.active("new")
+    assert claim(q, i, wid="w2") == (["LOST"], {})
+    assert claim(q, i, fence=2) == (["LOST"], {})
+    assert claim(q, ident("none")) == (["LOST"], {})
+
+
+@pytest.mark.parametrize("state", ["queued", "active", "delayed", "failed", "done"])
+def test_same_key_same_content(q, state):
+    first, i = holder(q, state), q.active("new")
+    answer, changed = claim(q, i, idem="I", same="other")
+    assert answer == ["REPLAY", first]
+    assert changed == duplicate(i, first, "the same request came again")
+    assert claim(q, i, idem="I") == (["LOST"], {})
+
+
+@pytest.mark.parametrize("state", ["queued", "active", "delayed", "failed", "done"])
+def test_same_key_other_content(q, state):
+    first, i = holder(q, state), q.active("new")
+    assert claim(q, i, idem="I", digest="E", same="other") == (
+        ["CLASH", first],
+        {"job:" + i: {"req": '{"r":1}', "digest": "E", "ticket": "7"}})
+
+
+def test_key_of_a_job_that_is_gone(q):
+    q.redis.set(q.key("idem:I"), ident("gone"), ex=100)
+    i = q.active("new")
+    assert claim(q, i, idem="I")[0] == ["OK"]
+    assert q.redis.get(q.key("idem:I")) == i
+
+
+@pytest.mark.parametrize("digest,answer", [("D", "REPLAY"), ("E", "CLASH")])
+def test_same_id_other_bytes(q, digest, answer):
+    first = q.job("first", "done", digest="D")
+    i = q.active("new", clash=first)
+    assert claim(q, i, digest=digest)[0] == [answer, first]
+
+
+@pytest.mark.parametrize("state", ["queued", "active", "delayed"])
+def test_equal_one_at_work(q, state):
+    first, i = holder(q, state), q.active("new")
+    assert claim(q, i) == (["DUP", first], duplicate(i, first, "it is still at work"))
+
+
+def test_equal_one_with_a_valid_license(q):
+    first, i = holder(q, "done", exp_ms=q.now() + 60000), q.active("new")
+    assert claim(q, i) == (["DUP", first], duplicate(i, first, "its license is still valid"))
+
+
+@pytest.mark.parametrize("state,fields", [
+    ("done", {"exp_ms": 1}),                          # expired
+    ("done", {}),                                     # discarded, or a duplicate
+    ("failed", {"frozen": 1, "iat_ms": 1}),           # a mail may be out, a day ago
+])
+def test_equal_one_that_is_over(q, state, fields):
+    first, i = holder(q, state, **fields), q.active("new")
+    answer, changed = claim(q, i)
+    assert answer == ["OK"]
+    assert changed == {"job:" + i: claimed(i), "same:S": i, "ticket:7": {i: "NOW"},
+                       "view:" + i: "active", "view:t:7": "active"}
+    assert first not in changed
+
+
+ERROR = {"err_class": "permanent", "err_code": "550", "err_text": "no", "first_error_ms": "1",
+         "losses": "3", "ended_ms": "1"}
+
+
+@pytest.mark.parametrize("more", [
+    {"err_step": "email"},
+    {"err_step": "email", "frozen": "1", "s:email": "1 1 ok", "iat_ms": "1"},
+])
+@pytest.mark.parametrize("reruns", [None, 2])
+def test_equal_one_that_failed(q, more, reruns):
+    first = holder(q, "failed", attempt=9, **ERROR, lic="L", **{"s:sign": "1 1 "})
+    q.redis.hset(q.key("job:" + first), mapping=more)
+    if reruns:
+        q.redis.hset(q.key("job:" + first), "reruns", reruns)
+    i = q.active("new", raw="new bytes")
+    answer, changed = claim(q, i)
+    assert answer == ["RERUN", first]
+    assert changed == {
+        **duplicate(i, first, "it had failed and runs again"),
+        "failed": None, "pending": [first], "view:" + first: "queued", "view:t:7": "queued",
+        "job:" + first: {"state": "queued", "attempt": "0", "reruns": str((reruns or 0) + 1),
+                         "err_step": None, **dict.fromkeys(ERROR)}}
+
+
+def test_equal_one_that_failed_in_validation(q):
+    first = holder(q, "failed", err_step="validate", clash="c", req="{}")
+    q.redis.hset(q.key("job:" + first), "s:validate", "1 1 ")
+    i = q.active("new", raw="new bytes", accepted_ms=12345)
+    answer, changed = claim(q, i)
+    assert answer == ["RERUN", first]
+    assert changed["job:" + first] == {
+        "state": "queued", "reruns": "1", "err_step": None, "raw": "new bytes",
+        "accepted_ms": "12345", "req": None, "digest": None, "s:validate": None, "clash": None}
+
+
+def test_equal_one_that_failed_too_often(q):
+    first, i = holder(q, "failed", reruns=3), q.active("new")
+    assert claim(q, i) == (["SPENT", first], duplicate(
+        i, first, "it failed and was run again three times; an operator has to requeue it"))
+
+
+def test_correction(q):
+    mailed, not_mailed = q.job("m", "done", s_email="1 1 ok"), q.job("n", "failed")
+    later = q.job("l", "active", owner="w2", s_email="1 1 ok")
+    q.redis.zadd(q.key("ticket:7"), {mailed: 1, not_mailed: 2, later: 3, ident("gone"): 4})
+    q.redis.expire(q.key("ticket:7"), 100)
+    i = q.active("new")
+    answer, changed = claim(q, i)
+    assert answer == ["OK", mailed, later]
+    assert changed["job:" + i]["earlier"] == f"{mailed} {later}"
+    assert claim(q, i) == (answer, {})
+
+
+# ---- requeue ----
+
+FULL = {"s:validate": "1", "req": "{}", "s:sign": "1", "lic": "L", "lic_id": "i", "kid": "k",
+        "lic_format": "f", "iat_ms": "1", "exp_ms": "2", "frozen": "1", "s:email": "1",
+        "i:email": "w 1 1", "msgid": "m", "mail_arrived": "1", "s:record": "1",
+        "i:record": "w 1 1", "iid": "5", "issue_url": "u", "s:close": "1"}
+AFTER = {"validate": list(FULL), "sign": list(FULL)[2:], "email": list(FULL)[10:],
+         "record": list(FULL)[14:], "close": list(FULL)[18:]}
+
+
+def requeue(q, i, redo="", arrived=0, lift=0):
+    return q.changes("requeue", i, "op", redo, arrived, lift)
+
+
+def requeued(i, place, redo="", **fields):
+    return {place: None, "pending": [i], "view:" + i: "queued", "stat": {"requeued": "1"},
+            "log:" + i: ["requeued by op" + (", redo " + redo if redo else "")],
+            "job:" + i: {"state": "queued", "requeues": "1", "ambiguous": "0", **fields}}
+
+
+@pytest.mark.parametrize("state", ["failed", "delayed"])
+def test_requeue(q, state):
+    i = q.job("a", state, attempt=7, due_ms=1, **{**ERROR, "err_step": "email"}, **FULL)
+    assert requeue(q, i) == (["OK"], requeued(
+        i, state, attempt="0", due_ms=None, err_step=None, **dict.fromkeys(ERROR)))
+
+
+@pytest.mark.parametrize("state", ["queued", "active", "done"])
+def test_requeue_not_from_here(q, state):
+    i = q.job("a", state, **({"owner": "w1"} if state == "active" else {}))
+    assert requeue(q, i) == (["STATE", state], {})
+    if state != "done":
+        assert requeue(q, i, "email") == (["STATE", state], {})
+
+
+def test_requeue_none_and_duplicates(q):
+    assert requeue(q, ident("none")) == (["NONE"], {})
+    i = q.job("a", "done", dup_of="first")
+    assert requeue(q, i, "email") == (["DUPLICATE", "first"], {})
+
+
+@pytest.mark.parametrize("state", ["failed", "done"])
+@pytest.mark.parametrize("redo", list(AFTER))
+def test_requeue_redo(q, state, redo):
+    i = q.job("a", state, **FULL)
+    mail = {"mail_serial": "1", "mail_date_ms": "NOW"} if redo not in ("record", "close") else {}
+    assert requeue(q, i, redo) == (["OK"], requeued(
+        i, state, redo, **dict.fromkeys(AFTER[redo]), **mail))
+
+
+def test_requeue_redo_of_nothing(q):
+    i = q.job("a", "failed", **FULL)
+    before = q.dump()
+    with pytest.raises(Exception, match="unknown step"):
+        requeue(q, i, "ack")
+    assert q.dump() == before
+
+
+@pytest.mark.parametrize("redo,arrived,answer", [
+    ("", 0, "STALE"), ("record", 0, "STALE"), ("close", 0, "STALE"),
+    ("email", 0, "OK"), ("sign", 0, "OK"), ("validate", 0, "OK")])
+def test_requeue_stale(q, redo, arrived, answer):
+    i = q.job("a", "failed", frozen=1, iat_ms=q.now() - DAY - 60000)
+    got, changed = requeue(q, i, redo, arrived)
+    assert got == [answer] and (changed == {}) == (answer != "OK")
+
+
+def test_requeue_not_stale(q):
+    young = q.job("a", "failed", frozen=1, iat_ms=q.now() - DAY + 60000)
+    mailed = q.job("b", "failed", frozen=1, iat_ms=1, s_email="1 1 ok")
+    never_sent = q.job("c", "failed", iat_ms=1)
+    for i in (young, mailed, never_sent):
+        assert requeue(q, i)[0] == ["OK"]
+
+
+@pytest.mark.parametrize("redo,arrived,answer", [
+    ("", 0, "AMBIGUOUS"), ("record", 0, "AMBIGUOUS"), ("close", 0, "AMBIGUOUS"),
+    ("email", 0, "OK"), ("sign", 0, "OK"), ("", 1, "OK"), ("record", 1, "OK")])
+def test_requeue_ambiguous(q, redo, arrived, answer):
+    i = q.job("a", "failed", err_class="ambiguous", err_step="email", frozen=1, iat_ms=1,
+              i_email="w 1 1", ambiguous=3)
+    got, changed = requeue(q, i, redo, arrived)
+    assert got == [answer] and (changed == {}) == (answer != "OK")
+
+
+def test_requeue_mail_arrived(q):
+    i = q.job("a", "failed", err_class="ambiguous", i_email="w 1 1", ambiguous=3)
+    assert requeue(q, i, arrived=1) == (["OK"], requeued(
+        i, "failed", **{"mail_arrived": "1", "s:email": "NOW 0 op says that the mail arrived",
+                        "i:email": None, "err_class": None}))
+    other = q.job("b", "failed", err_class="permanent")
+    assert requeue(q, other, arrived=1) == (["NOTAMBIGUOUS"], {})
+
+
+def test_requeue_releases_and_lifts(q):
+    i = q.job("a", "failed", err_class="out_of_scope", err_step="validate")
+    assert requeue(q, i, lift=1)[1]["job:" + i] == {
+        "state": "queued", "requeues": "1", "ambiguous": "0", "released": "1", "lifted": "1",
+        "err_class": None, "err_step": None}
+    i = q.job("b", "failed", err_class="permanent", err_step="validate")
+    assert "released" not in requeue(q, i)[1]["job:" + i]
+
+
+# ---- resend ----
+
+def sent(q, name="a", **fields):
+    return q.job(name, "done", **{**FULL, "exp_ms": q.now() + DAY, "ended_ms": "1", **fields})
+
+
+def resend(q, i):
+    return q.changes("resend", i, "op")
+
+
+def test_resend_three_times(q):
+    i = sent(q)
+    for n in range(1, 4):
+        answer, changed = resend(q, i)
+        assert answer == ["OK", i]
+        assert changed["job:" + i] == {
+            "state": "queued", "resends": str(n), "mail_serial": str(n),
+            **({"ambiguous": "0", "mail_date_ms": "NOW"} if n == 1 else {}),
+            "s:email": None, "i:email": None, "mail_arrived": None, "ended_ms": None}
+        assert changed["done"] is None and changed["pending"] == [i]
+        assert resend(q, i) == (["STATE", "queued"], {})  # sent twice: still one mail
+        q.redis.delete(q.key("pending"))
+        q.redis.zadd(q.key("done"), {i: 1})
+        q.redis.hset(q.key("job:" + i), mapping={
+            "state": "done", "s:email": "1", "i:email": "1", "mail_arrived": "1", "ended_ms": "1"})
+    assert resend(q, i) == (["SPENT"], {})
+
+
+def test_resend_refused(q):
+    assert resend(q, ident("none")) == (["NONE"], {})
+    assert resend(q, sent(q, "a", exp_ms=q.now() - 1000)) == (["EXPIRED"], {})
+    assert resend(q, q.job("b", "done")) == (["STATE", "done"], {})
+    assert resend(q, q.job("c", "failed", **FULL)) == (["STATE", "failed"], {})
+
+
+def test_resend_by_way_of_a_duplicate(q):
+    i = sent(q)
+    once = q.job("once", "done", dup_of=i)
+    twice = q.job("twice", "done", dup_of=once)
+    answer, changed = resend(q, twice)
+    assert answer == ["OK", i] and "job:" + twice not in changed
+    loop = q.job("loop", "done", dup_of=ident("loop"))
+    assert resend(q, loop) == (["STATE", "done"], {})
+
+
+# ---- discard ----
+
+@pytest.mark.parametrize("state,place", [
+    ("queued", "pending"), ("queued", "solo"), ("delayed", None), ("failed", None)])
+def test_discard(q, state, place):
+    due = {"due_ms": "1"} if state == "delayed" else {}
+    i = q.job("a", state, place, same="S", **due)
+    q.redis.set(q.key("same:S"), i, ex=100)
+    q.redis.zadd(q.key("follow"), {"late " + i: 1, "report " + i: 1})
+    assert q.changes("discard", i, "op") == (["OK"], {
+        place or state: None, "follow": None, "same:S": None, "done": {i: "NOW"},
+        "view:" + i: "done", "log:" + i: ["discarded by op"],
+        "stat": {"discarded": "1", "done": "1"},
+        "job:" + i: {"state": "done", "discarded": "op", "ended_ms": "NOW",
+                     **dict.fromkeys(due)}})
+
+
+def test_discard_of_a_reported_one(q):
+    i = q.job("a", "failed", report_iid=5, same="S")
+    q.redis.set(q.key("same:S"), ident("other"), ex=100)
+    _, changed = q.changes("discard", i, "op")
+    assert changed["follow"] == {"report " + i: "NOW"} and "same:S" not in changed
+    assert changed["job:" + i]["fixed_by"] == i
+
+
+def test_discard_refused(q):
+    assert q.changes("discard", ident("none"), "op") == (["NONE"], {})
+    assert q.changes("discard", q.job("a", "done"), "op") == (["STATE", "done"], {})
+    assert q.changes("discard", q.active("b"), "op") == (["STATE", "active"], {})
+
+
+# ---- trim ----
+
+def test_trim_takes_all_of_a_job(q):
+    """A job goes through everything; afterwards only what has a time to live is left."""
+    q.run("beat", "w1", 10000, 1000, RETENTION, "seed", 200)
+    q.job("stays", "done", ticket=7)
+    q.run("take", "w1", 0, 0, 1000, 1, 0, "s", 200)
+    baseline = q.dump()
+    i = ident("goes")
+    q.redis.lpush(q.key("inbox"), i + " {}")
+    q.run("take", "w1", 1, 0, 1000, 1, 0, "s", 200)
+    assert q.run("claim_keys", i, "w1", 1, "{}", "D", "I", "S", 7, RETENTION, "me") == ["OK"]
+    q.run("save", i, "w1", 1, 1, "", "", 2, "day", 9, "addr:x", 9, *write({"lic": "L"}))
+    q.run("finish", i, "w1", 1, "fail", 0, "words", *write({"err_class": "permanent"}))
+    assert q.run("trim", RETENTION) == [0]
+    q.redis.zadd(q.key("failed"), {i: q.now() - RETENTION - 1000})
+    assert q.run("trim", RETENTION) == [1]
+    after = q.dump()
+    for name in ("stat", "view:t:7", "cap:day", "cap:addr:x", "workers", "winfo:w1"):
+        after.pop(name, None)
+        baseline.pop(name, None)
+    assert after == baseline
+
+
+def test_trim_leaves_keys_that_others_have(q):
+    i = q.job("old", "done", at=-RETENTION - 10000, same="S", idem="I", ticket=7)
+    other = q.job("other", "done", same="S", idem="I", ticket=7)
+    for key in ("same:S", "idem:I"):
+        q.redis.set(q.key(key), other, ex=100)
+    q.redis.zadd(q.key("ticket:7"), {i: 1, other: 2})
+    q.redis.expire(q.key("ticket:7"), 100)
+    assert q.changes("trim", RETENTION) == ([1], {
+        "job:" + i: None, "done": {i: None}, "ticket:7": {i: None}})
+
+
+# ---- what the receiver reads ----
+
+def test_view(q):
+    i = q.active("a", ticket=2**53 - 1, err_class="permanent", issue_url="u", report_url="r",
+                 exp_ms=1767225600000, lic="SECRET", s_validate="1",
+                 err_text="<o'brien+x@example.com>: no; \u00e9t\u00e9@example.org, a!b#c@d.example")
+    q.run("save", i, "w1", 1, 1, "", "", 0, *write({"s:sign": "@now@ 1 "}))
+    view = q.view(i)
+    assert abs(view.pop("updated_ms") - q.now()) < 5000
+    assert view == {
+        "job_id": i, "status": "active", "ticket_id": 2**53 - 1, "steps": ["validate", "sign"],
+        "error": {"class": "permanent",
+                  "text": "<o***@example.com>: no; ***@example.org, a***@d.example"},
+        "issue_url": "u", "report_url": "r", "expires_ms": 1767225600000}
+    assert json.loads(q.redis.get(q.key("view:t:%d" % (2**53 - 1))))["job_id"] == i
+
+
+def test_view_of_a_duplicate_is_not_the_tickets(q):
+    first, i = holder(q, "queued"), q.active("new")
+    claim(q, i)
+    assert q.view(i)["duplicate_of"] == first
+    assert not q.redis.exists(q.key("view:t:7"))

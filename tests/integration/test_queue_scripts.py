@@ -1,0 +1,627 @@
+"""What workers do to the queue, each move on an exact state: everything that a script
+changes is compared, so nothing else has changed."""
+
+import pytest
+from testenv.redis import Redis
+from testenv.scripts import DAY, RETENTION, Scripts, ident, write
+
+LATE = 300000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Redis(str(tmp_path_factory.mktemp("q")), fsync="no")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def q(server):
+    scripts = Scripts(server.path)
+    scripts.redis.flushall()
+    yield scripts
+    scripts.redis.config_set("maxmemory", 0)
+    scripts.redis.close()
+
+
+def take(q, wid="w1", want=10, reap=0, version=1, idle=0, seed="seed"):
+    return q.changes("take", wid, want, reap, LATE, version, idle, seed, 200)
+
+
+def beat(q, wid="w1", seed="seed"):
+    return q.changes("beat", wid, 10000, LATE, RETENTION, seed, 200, "host", "h")
+
+
+def save(q, i, *sets, wid="w1", fence=1, checkpoint=1, late="", guard="", caps=()):
+    flat = [x for cap in caps for x in cap]
+    return q.changes("save", i, wid, fence, checkpoint, late, guard, len(caps), *flat,
+                     *write(*sets))
+
+
+def finish(q, i, verb, delay=0, event="", sets=None, dels=(), wid="w1", fence=1):
+    return q.changes("finish", i, wid, fence, verb, delay, event, *write(sets, dels))
+
+
+# ---- adopt ----
+
+def adopted(q, entry):
+    """The id of the one job that the entry became, and what changed."""
+    q.redis.lpush(q.key("inbox"), entry)
+    answer, changed = beat(q)
+    assert "inbox" not in q.dump()
+    return answer, changed
+
+
+@pytest.mark.parametrize("raw", [
+    '{"ticket_id":1}', "", " ", "no json", "x" * 27, "A" * 26 + " {}", "a" * 25 + " {}",
+    "a" * 27 + " {}", b"\x00\xff\xfe\r\n\x00", "{" + "x" * 300000,
+], ids=range(10))
+def test_adopt_bare(q, raw):
+    answer, changed = adopted(q, raw)
+    [i] = changed["pending"]
+    assert len(i) == 26 and i.isalnum() and i == i.lower()
+    if isinstance(raw, bytes):
+        raw = raw.decode("utf-8", "surrogateescape")
+    assert changed == {
+        "inbox": None,
+        "pending": [i],
+        "job:" + i: {"v": "1", "state": "queued", "raw": raw, "accepted_ms": "NOW",
+                     "attempt": "0", "fence": "0"},
+        "follow": {"late " + i: "NOW+300"},
+        "stat": {"adopted": "1"},
+        "workers": {"w1": "NOW+10"},
+        "winfo:w1": {"beat_ms": "NOW", "host": "h"},
+        "cfg": {"retention_ms": str(RETENTION)},
+    }
+    assert answer[0] == 0 and answer[2:5] == [0, 1, -1]
+    assert abs(answer[5] - q.now() - LATE) < 5000
+
+
+@pytest.mark.parametrize("raw", ["{}", "", b"\x00 \xff", "ab c"], ids=range(4))
+def test_adopt_with_id(q, raw):
+    i = ident("given")
+    entry = raw if isinstance(raw, bytes) else raw.encode()
+    _, changed = adopted(q, i.encode() + b" " + entry)
+    assert changed["pending"] == [i]
+    assert changed["job:" + i]["raw"] == entry.decode("utf-8", "surrogateescape")
+    assert "clash" not in changed["job:" + i]
+
+
+@pytest.mark.parametrize("state", ["queued", "active", "delayed", "failed", "done"])
+def test_adopt_replay(q, state):
+    i = q.job("given", state, raw="{}", **({"owner": "w2"} if state == "active" else {}))
+    q.worker("w1")
+    q.run("beat", "w1", 10000, LATE, RETENTION, "s", 200, "host", "h")
+    _, changed = adopted(q, i + " {}")
+    assert changed == {"inbox": None, "stat": {"replayed": "1"},
+                       "log:" + i: ["replay: the same request came again"]} or state == "queued"
+    assert changed["stat"] == {"replayed": "1"}
+    assert "pending" not in changed and "job:" + i not in changed
+
+
+def test_adopt_clash(q):
+    i = q.job("given", "done", raw="{}")
+    _, changed = adopted(q, i + ' {"other":1}')
+    [fresh] = changed["pending"]
+    assert fresh != i
+    assert changed["job:" + fresh]["clash"] == i
+    assert changed["job:" + fresh]["raw"] == '{"other":1}'
+    assert "job:" + i not in changed and "log:" + i not in changed
+
+
+def test_adopt_order_and_most(q):
+    entries = ["{%d}" % n for n in range(7)]
+    q.redis.lpush(q.key("inbox"), *entries)
+    q.run("beat", "w1", 10000, LATE, RETENTION, "s", 5)
+    assert q.redis.llen(q.key("inbox")) == 2
+    raws = [q.field(i, "raw") for i in reversed(q.redis.lrange(q.key("pending"), 0, -1))]
+    assert raws == entries[:5]
+    q.run("beat", "w1", 10000, LATE, RETENTION, "other seed", 5)
+    assert q.redis.llen(q.key("pending")) == 7
+
+
+# ---- beat ----
+
+def test_beat_known(q):
+    assert beat(q)[0][0] == 0
+    assert beat(q)[0][0] == 1
+    q.worker("w1", -10000)
+    answer, changed = beat(q)
+    assert answer[0] == 2 and changed["workers"] == {"w1": "NOW+10"}
+
+
+def test_beat_tells(q):
+    q.redis.set(q.key("paused"), "1 me")
+    q.job("a", "queued")
+    q.job("b", "queued", "solo", losses=2)
+    q.job("c", "delayed", at=20000)
+    q.worker("w2", 10000)
+    answer = beat(q)[0]
+    assert answer[2:4] == [1, 2]
+    assert answer[4] == int(q.redis.zscore(q.key("workers"), "w2"))
+
+
+# ---- take ----
+
+def test_claim(q):
+    q.worker("w1")
+    first = q.job("a", "queued", attempt=3, fence=7)
+    q.job("b", "queued")
+    answer, changed = take(q, want=1)
+    assert changed == {
+        "pending": [ident("b")],
+        "proc:w1": [first],
+        "job:" + first: {"state": "active", "owner": "w1", "attempt": "4", "fence": "8",
+                         "started_ms": "NOW"},
+    }
+    assert answer[0] == "OK" and answer[2:4] == [-1, 0]
+    assert answer[4][:2] == [first, 0]
+    record = dict(zip(answer[4][2][::2], answer[4][2][1::2]))
+    assert record["owner"] == "w1" and record["raw"] == "{}"
+
+
+def test_claim_oldest_first_as_far_as_there_is_room(q):
+    q.worker("w1")
+    ids = [q.job("j%d" % n, "queued") for n in range(5)]
+    assert [job[0] for job in take(q, want=3)[0][4:]] == ids[:3]
+    assert [job[0] for job in take(q, want=9)[0][4:]] == ids[3:]
+    assert take(q)[1] == {}
+
+
+def test_no_room_no_claim(q):
+    q.worker("w1")
+    q.job("a", "queued")
+    q.job("b", "queued", "solo", losses=2)
+    assert take(q, want=0)[1] == {}
+    assert take(q, want=0, idle=1)[1] == {}
+
+
+@pytest.mark.parametrize("lease", [None, -20])
+def test_expired_lease_is_refused(q, lease):
+    if lease is not None:
+        q.worker("w1", lease * 1000)
+    q.job("a", "queued")
+    q.worker("dead", -10000)
+    q.redis.lpush(q.key("inbox"), "{}")
+    answer, changed = take(q, reap=1)
+    assert answer[0] == "EXPIRED" and changed == {}
+
+
+def test_paused(q):
+    q.worker("w1")
+    q.redis.set(q.key("paused"), "x")
+    q.job("a", "queued")
+    due = q.job("b", "delayed", at=-10000, due_ms=1)
+    q.redis.lpush(q.key("inbox"), "{}")
+    answer, changed = take(q)
+    assert answer[0] == "PAUSED" and len(answer) == 4
+    assert changed["pending"][1:] == [due, ident("a")]  # promoted and adopted, not claimed
+    assert not any(key.startswith("proc:") for key in changed)
+
+
+def test_promote(q):
+    q.worker("w1")
+    q.redis.set(q.key("paused"), "x")
+    old = q.job("old", "delayed", at=-20000, due_ms=1)
+    new = q.job("new", "delayed", at=-10000, due_ms=1)
+    q.job("later", "delayed", at=20000, due_ms=1)
+    answer, changed = take(q)
+    gone = {"state": "queued", "due_ms": None}
+    assert changed == {"pending": [new, old], "delayed": {old: None, new: None},
+                       "job:" + old: gone, "job:" + new: gone}
+    assert abs(answer[2] - q.now() - 20000) < 5000
+
+
+def test_newer_version(q):
+    q.worker("w1")
+    i = q.job("a", "queued", v=2)
+    answer, changed = take(q)
+    assert len(answer) == 4
+    assert changed == {"pending": None, "delayed": {i: "NOW+30"}, "stat": {"newer": "1"},
+                       "job:" + i: {"state": "delayed", "due_ms": "NOW+30"}}
+    assert abs(answer[2] - q.now() - 30000) < 5000
+    assert take(q, version=2)[1] == {}
+
+
+def test_id_without_a_record(q):
+    q.worker("w1")
+    q.redis.lpush(q.key("pending"), ident("ghost"))
+    assert take(q)[1] == {"pending": None, "stat": {"orphaned": "1"}}
+
+
+# ---- reap ----
+
+def lost(q, losses):
+    q.worker("w1")
+    q.worker("dead", -10000)
+    q.redis.hset(q.key("winfo:dead"), "pid", 1)
+    q.redis.expire(q.key("winfo:dead"), 100)
+    q.redis.set(q.key("paused"), "x")  # so that nothing is claimed in the same run
+    q.job("other", "queued")
+    more = {"losses": losses} if losses else {}
+    return q.active("a", "dead", fence=4, ticket=7, **more)
+
+
+GONE = {"proc:dead": None, "workers": {"dead": None}, "winfo:dead": None}
+
+
+@pytest.mark.parametrize("script", ["take", "reap_worker"])
+@pytest.mark.parametrize("losses", [0, 1])
+def test_reap(q, script, losses):
+    i = lost(q, losses)
+    _, changed = take(q, reap=1) if script == "take" else q.changes("reap_worker", "dead")
+    assert changed == {
+        **GONE,
+        **({"pending": [ident("other"), i]} if losses == 0 else {"solo": [i]}),
+        "job:" + i: {"state": "queued", "owner": None, "fence": "5", "losses": str(losses + 1)},
+        "log:" + i: ["lost its worker dead"],
+        "stat": {"reclaimed": "1"},
+    }
+
+
+def test_third_loss_is_poison(q):
+    i = lost(q, 2)
+    q.redis.zadd(q.key("follow"), {"late " + i: q.now() + 10000})
+    _, changed = take(q, reap=1)
+    words = "three workers died while they ran this job"
+    assert changed == {
+        **GONE,
+        "failed": {i: "NOW"},
+        "follow": {"late " + i: None, "report " + i: "NOW"},
+        "job:" + i: {"state": "failed", "owner": None, "fence": "5", "losses": "3",
+                     "ended_ms": "NOW", "err_class": "poison", "err_code": "0",
+                     "err_text": words},
+        "log:" + i: ["lost its worker dead", "failed poison: " + words],
+        "stat": {"reclaimed": "1", "failed": "1"},
+        "ticket:7": {i: "NOW"},
+        "view:" + i: "failed",
+        "view:t:7": "failed",
+    }
+
+
+def test_reap_leaves_the_living(q):
+    q.worker("w1")
+    q.worker("w2", 10000)
+    q.active("a", "w2")
+    assert take(q, reap=1)[1] == {}
+    q.worker("w2", -10000)
+    assert take(q, reap=0)[1] == {}
+
+
+def test_reap_skips_what_somebody_else_has(q):
+    i = lost(q, 0)
+    q.redis.hset(q.key("job:" + i), "owner", "w9")
+    q.redis.lpush(q.key("proc:w9"), i)
+    assert take(q, reap=1)[1] == GONE
+
+
+def test_who_does_not_reap_yet_is_not_woken_for_it(q):
+    q.worker("w1")
+    q.worker("dead", -10000)
+    assert take(q, reap=0)[0][2] == -1
+    assert beat(q)[0][4] > 0
+    q.worker("w2", 20000)
+    assert take(q, reap=0)[0][2] == int(q.redis.zscore(q.key("workers"), "w2"))
+
+
+def test_solo_only_for_an_idle_worker(q):
+    q.worker("w1")
+    alone = q.job("alone", "queued", "solo", losses=2)
+    others = [q.job("o%d" % n, "queued") for n in range(2)]
+    answer, changed = take(q, want=5, idle=0)
+    assert answer[3] == 1 and [job[0] for job in answer[4:]] == others
+    assert "solo" not in changed
+    answer, changed = take(q, want=5, idle=1)
+    assert [job[:2] for job in answer[4:]] == [[alone, 1]]
+    assert changed["solo"] is None and changed["proc:w1"] == [alone, *reversed(others)]
+
+
+def test_solo_comes_alone(q):
+    q.worker("w1")
+    q.job("alone", "queued", "solo", losses=2)
+    q.job("a", "queued")
+    assert len(take(q, want=5, idle=1)[0]) == 5
+
+
+@pytest.mark.parametrize("verb", ["release", "retry"])
+def test_solo_stays_solo_after_a_pause(q, verb):
+    q.worker("w1")
+    i = q.active("alone", losses=2)
+    finish(q, i, verb)
+    q.redis.set(q.key("paused"), "x")
+    take(q)
+    assert q.redis.lrange(q.key("solo"), 0, -1) == [i]
+
+
+# ---- save ----
+
+def test_save(q):
+    i = q.active("a", losses=2, ticket=7, old="1", s_validate="1 0 ")
+    q.redis.zadd(q.key("follow"), {"late " + i: q.now() + 10000})
+    answer, changed = save(q, i, {"lic": "x@now@y", "i:email": "w1 1 @now@"}, ["old"])
+    assert answer == [1]
+    assert changed == {
+        "job:" + i: {"lic": changed["job:" + i]["lic"], "i:email": "w1 1 NOW", "old": None,
+                     "losses": None},
+        "view:" + i: "active", "view:t:7": "active"}
+    assert changed["job:" + i]["lic"] == "x%sy" % q.field(i, "i:email").split()[2]
+    assert save(q, i, {"s:email": "@now@ 5 250 ok"})[1]["follow"] is None
+
+
+def test_save_without_checkpoint(q):
+    i = q.active("a", losses=2)
+    assert save(q, i, {"x": "1"}, checkpoint=0) == ([1], {"job:" + i: {"x": "1"}})
+
+
+@pytest.mark.parametrize("wid,fence", [("w2", 1), ("w1", 2), ("w1", 0), ("", "")])
+def test_save_of_a_stranger(q, wid, fence):
+    i = q.active("a")
+    assert save(q, i, {"x": "1"}, wid=wid, fence=fence) == ([0], {})
+    assert save(q, ident("none"), {"x": "1"}) == ([0], {})
+
+
+@pytest.mark.parametrize("there,accepted", [
+    ({"i_email": "w1 1 123"}, True),
+    ({"i_email": "w1 12 123"}, False),                     # intent of a later claim
+    ({"i_email": "w2 2 123"}, False),                      # redone by its new owner
+    ({}, False),                                           # no intent: nothing can be late
+    ({"i_email": "w1 1 123", "s_email": "5 5 ok"}, False),  # a result is there
+    ({"i_record": "w1 1 123"}, False),
+])
+@pytest.mark.parametrize("state", ["queued", "active", "failed"])
+def test_late_result(q, there, accepted, state):
+    owner = {"owner": "w2"} if state == "active" else {}
+    i = q.job("a", state, fence=2, **there, **owner)
+    answer, changed = save(q, i, {"s:email": "@now@ 9 mine"}, ["i:email"], late="email")
+    if not accepted:
+        assert (answer, changed) == ([0], {})
+        return
+    assert answer == [2]
+    assert changed == {"job:" + i: {"s:email": "NOW 9 mine", "i:email": None},
+                       "log:" + i: ["late result of email accepted from w1"],
+                       "view:" + i: state}
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_result_sent_twice(q, first):
+    """Its answer was lost, and the job reaped: the result is there, so it is not refused,
+    or the worker would take its own issue for a stray."""
+    i = q.active("a", i_record="w1 1 123")
+    result = {"iid": "12", "issue_url": "u", "s:record": "@now@ 9 "}
+    if first == 2:
+        q.redis.hset(q.key("job:" + i), mapping={"owner": "w2", "fence": 2})
+    assert save(q, i, result, ["i:record"], late="record")[0] == [first]
+    q.redis.hset(q.key("job:" + i), mapping={"owner": "w2", "fence": 3})
+    assert save(q, i, result, ["i:record"], late="record") == ([2], {})
+    other = {**result, "iid": "13"}
+    assert save(q, i, other, ["i:record"], late="record") == ([0], {})
+
+
+def test_guard(q):
+    i = q.active("a", s_email="1 1 ok", losses=1)
+    assert save(q, i, {"x": "1"}, guard="s:email") == ([3], {})
+    assert save(q, i, {"x": "1"}, guard="s:record")[0] == [1]
+
+
+CAPS = [("addr:d", 2), ("day", 3)]
+
+
+def test_caps(q):
+    for n in range(2):
+        i = q.active("j%d" % n)
+        changed = save(q, i, {"x": "1"}, caps=CAPS)[1]
+        assert changed["cap:addr:d"] == {i: "NOW"} and changed["cap:day"] == {i: "NOW"}
+    assert save(q, i, {"x": "2"}, caps=CAPS)[1] == {"job:" + i: {"x": "2"}}  # counted once
+    over = q.active("over", losses=1)
+    assert save(q, over, {"x": "1"}, caps=CAPS) == ([4, "addr:d"], {})
+    assert save(q, over, {"x": "1"}, caps=[("addr:e", 2), ("day", 2)]) == ([4, "day"], {})
+    assert save(q, over, {"x": "1"}, caps=[("addr:e", 2), ("day", 3)])[0] == [1]
+
+
+def test_cap_slides(q):
+    q.redis.zadd(q.key("cap:day"), {"old": q.now() - DAY - 10000, "new": q.now() - DAY + 60000})
+    q.redis.expire(q.key("cap:day"), 100)
+    a, b = q.active("a"), q.active("b")
+    changed = save(q, a, {"x": "1"}, caps=[("day", 2)])[1]
+    assert changed["cap:day"] == {"old": None, a: "NOW"}
+    assert save(q, b, {"x": "1"}, caps=[("day", 2)])[0] == [4, "day"]
+
+
+# ---- finish ----
+
+def end_of(i, verb, state, **fields):
+    return {"proc:w1": None, "view:" + i: state,
+            "job:" + i: {"state": state, "owner": None, "last": "w1 1 " + verb, **fields}}
+
+
+def test_finish_done(q):
+    i = q.active("a", err_class="transient")
+    q.redis.zadd(q.key("follow"), {"late " + i: q.now() + 10000})
+    answer, changed = finish(q, i, "done", event="all good", sets={"s:ack": "@now@ 1 "},
+                             dels=["err_class"])
+    assert answer == [1]
+    assert changed == {
+        **end_of(i, "done", "done", ended_ms="NOW", err_class=None, **{"s:ack": "NOW 1 "}),
+        "done": {i: "NOW"}, "follow": None, "stat": {"done": "1"}, "log:" + i: ["all good"]}
+
+
+def test_finish_fail(q):
+    i = q.active("a", fixed_by="z")
+    answer, changed = finish(q, i, "fail", sets={"err_class": "permanent", "ticket": "7"})
+    assert changed == {
+        **end_of(i, "fail", "failed", ended_ms="NOW", err_class="permanent", ticket="7",
+                 fixed_by=None),  # it has failed again: nobody has solved that
+        "failed": {i: "NOW"}, "follow": {"report " + i: "NOW"}, "stat": {"failed": "1"},
+        "ticket:7": {i: "NOW"}, "view:t:7": "failed"}
+
+
+@pytest.mark.parametrize("verb,attempt", [("retry", {}), ("snooze", {"attempt": "0"})])
+def test_finish_delayed(q, verb, attempt):
+    i = q.active("a")
+    assert finish(q, i, verb, 20000)[1] == {
+        **end_of(i, verb, "delayed", due_ms="NOW+20", **attempt),
+        "delayed": {i: "NOW+20"}, "stat": {verb: "1"}}
+
+
+def test_finish_release(q):
+    q.job("other", "queued")
+    i = q.active("a")
+    assert finish(q, i, "release")[1] == {
+        **end_of(i, "release", "queued", attempt="0"), "pending": [ident("other"), i]}
+
+
+@pytest.mark.parametrize("verb", ["done", "fail", "retry", "snooze", "release"])
+def test_finish_twice_counts_once(q, verb):
+    i = q.active("a")
+    assert finish(q, i, verb, 20000)[0] == [1]
+    assert finish(q, i, verb, 20000) == ([2], {})
+    other = "retry" if verb != "retry" else "done"
+    assert finish(q, i, other, 20000) == ([0], {})
+    assert finish(q, i, verb, 20000, fence=2) == ([0], {})
+    assert finish(q, i, verb, 20000, wid="w2") == ([0], {})
+
+
+def test_finish_of_a_stranger(q):
+    i = q.active("a")
+    for wid, fence in [("w2", 1), ("w1", 2)]:
+        assert finish(q, i, "done", wid=wid, fence=fence) == ([0], {})
+    assert finish(q, ident("none"), "done") == ([0], {})
+
+
+def test_success_solves_the_ticket(q):
+    i = q.active("a", ticket=7)
+    reported = q.job("reported", "failed", ticket=7, report_iid=5)
+    tried = q.job("tried", "failed", ticket=7, i_report=123)
+    closed = q.job("closed", "failed", ticket=7, report_iid=6, report_closed=1)
+    unsaid = q.job("unsaid", "failed", ticket=7)
+    for other in (i, reported, tried, closed, unsaid):
+        q.redis.zadd(q.key("ticket:7"), {other: 1})
+        q.redis.zadd(q.key("follow"), {"report " + other: q.now() + 20000})
+    q.redis.expire(q.key("ticket:7"), 100)
+    _, changed = finish(q, i, "done")
+    assert changed["follow"] == {"report " + reported: "NOW", "report " + tried: "NOW",
+                                 "report " + i: None, "report " + closed: None,
+                                 "report " + unsaid: None}
+    assert changed["job:" + reported] == changed["job:" + tried] == {"fixed_by": i}
+    assert "job:" + closed not in changed and "job:" + unsaid not in changed
+
+
+def test_point_at(q):
+    i = q.active("a")
+    assert q.changes("point_at", i, "w2", 1, "words", ident("t")) == ([0], {})
+    assert q.changes("point_at", i, "w1", 1, "words", ident("t")) == ([1], {
+        "proc:w1": None, "view:" + i: "done", "done": {i: "NOW"}, "stat": {"done": "1"},
+        "log:" + i: ["words"],
+        "job:" + i: {"state": "done", "owner": None, "last": "w1 1 dup", "ended_ms": "NOW",
+                     "dup_of": ident("t")}})
+
+
+# ---- follow-ups ----
+
+def follow(q, kind, i, at=-1000):
+    q.redis.zadd(q.key("follow"), {f"{kind} {i}": q.now() + at})
+
+
+def test_follow_take_holds(q):
+    i = q.job("a", "failed")
+    follow(q, "report", i)
+    answer, changed = q.changes("follow_take", 5, 60000)
+    assert changed == {"follow": {"report " + i: "NOW+60"}, "job:" + i: {"i:report": "NOW"}}
+    [kind, who, token, intent, solved, record] = answer[2]
+    assert (kind, who, intent, solved) == ("report", i, "", "")
+    assert int(token) == answer[1] == int(q.redis.zscore(q.key("follow"), "report " + i))
+    assert "failed" in record
+    assert q.changes("follow_take", 5, 60000)[1] == {}
+
+
+def test_follow_take_keeps_the_first_intent(q):
+    """Else "not there" would never be old enough to be believed."""
+    i = q.job("a", "failed", i_report=123)
+    follow(q, "report", i)
+    answer, changed = q.changes("follow_take", 5, 60000)
+    assert answer[2][3] == "123" and changed == {"follow": {"report " + i: "NOW+60"}}
+
+
+def test_follow_take_how_many_and_when(q):
+    ids = [q.job("j%d" % n, "failed", report_iid=1) for n in range(3)]
+    for n, i in enumerate(ids):
+        follow(q, "report", i, -30000 + 1000 * n)
+    follow(q, "late", q.job("z", "queued"), 20000)
+    answer, changed = q.changes("follow_take", 2, 60000)
+    assert [item[1] for item in answer[2:]] == ids[:2]
+    assert changed == {"follow": {"report " + i: "NOW+60" for i in ids[:2]}}
+    assert answer[1] == int(q.redis.zscore(q.key("follow"), "report " + ids[2]))
+
+
+@pytest.mark.parametrize("state,fields,kept", [
+    ("queued", {}, True), ("delayed", {}, True), ("done", {}, False), ("failed", {}, False),
+    ("delayed", {"s_email": "1 1 ok"}, False)])
+def test_follow_take_late(q, state, fields, kept):
+    i = q.job("a", state, **fields)
+    follow(q, "late", i)
+    answer, changed = q.changes("follow_take", 5, 60000)
+    assert len(answer) == 2 + kept
+    assert changed["follow"] == ({"late " + i: "NOW+60"} if kept else None)
+
+
+def test_follow_take_of_a_job_that_is_gone(q):
+    follow(q, "report", ident("gone"))
+    assert q.changes("follow_take", 5, 60000) == ([pytest.approx(q.now(), abs=5000), -1],
+                                                  {"follow": None})
+
+
+def test_follow_take_names_the_issue_that_solved_it(q):
+    by = q.job("by", "done", issue_url="https://x/1")
+    i = q.job("a", "failed", fixed_by=by)
+    follow(q, "report", i)
+    assert q.changes("follow_take", 5, 60000)[0][2][4] == "https://x/1"
+
+
+def test_follow_done(q):
+    i = q.job("a", "failed")
+    follow(q, "report", i)
+    token = q.run("follow_take", 5, 60000)[2][2]
+    assert q.changes("follow_done", "report", i, token, 20000, *write({"x": "1"})) == (
+        [1], {"job:" + i: {"x": "1"}, "follow": {"report " + i: "NOW+20"}})
+    token = "%d" % q.redis.zscore(q.key("follow"), "report " + i)
+    assert q.changes("follow_done", "report", i, token, -1, *write({"report_iid": "4"})) == (
+        [1], {"job:" + i: {"report_iid": "4"}, "follow": None})
+
+
+def test_follow_done_when_scheduled_anew(q):
+    i = q.job("a", "failed")
+    follow(q, "report", i)
+    token = q.run("follow_take", 5, 60000)[2][2]
+    follow(q, "report", i, 0)
+    for delay in (-1, 20000):
+        assert q.changes("follow_done", "report", i, token, delay, *write({"y": str(delay)})) == (
+            [0], {"job:" + i: {"y": str(delay)}})
+    q.redis.delete(q.key("job:" + i))  # trimmed meanwhile: no half record comes back
+    assert q.changes("follow_done", "report", i, "", 0, *write({"y": "1"})) == ([0], {})
+
+
+# ---- a full Redis ----
+
+def test_full_redis_lets_work_end(q):
+    q.worker("w1")
+    q.worker("dead", -10000)
+    ids = [q.active("j%d" % n) for n in range(6)]
+    lost_one = q.active("lost", "dead")
+    q.job("a", "queued")
+    q.redis.lpush(q.key("inbox"), "{}")
+    for script in ("take", "beat", "save", "finish", "reap_worker", "claim_keys", "point_at",
+                   "trim"):
+        q.load(script)
+    q.redis.config_set("maxmemory", 1)
+    with pytest.raises(Exception, match="OOM|maxmemory"):
+        q.redis.lpush(q.key("inbox"), "{}")
+    assert q.run("beat", "w1", 10000, LATE, RETENTION, "s", 200)[0] == 1
+    assert q.run("take", "w1", 1, 1, LATE, 1, 0, "s", 200)[0] == "OK"
+    assert q.field(lost_one, "losses") == "1"
+    assert q.run("save", ids[0], "w1", 1, 1, "", "", 0, *write({"s:email": "x" * 9000})) == [1]
+    for i, verb in zip(ids, ["done", "fail", "retry", "release"]):
+        assert q.run("finish", i, "w1", 1, verb, 10, "words", *write({"x": "1"})) == [1]
+    assert q.run("point_at", ids[4], "w1", 1, "words", ids[0]) == [1]
+    assert q.run("claim_keys", ids[5], "w1", 1, "{}", "d", "", "s", 7, RETENTION, "me") == ["OK"]
+    assert q.run("reap_worker", "w1") == [1]
+    assert q.run("trim", RETENTION) == [0]
