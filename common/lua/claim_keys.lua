@@ -56,6 +56,10 @@ if first and first ~= id then
     if o[4] == 'validate' then
       call('HSET', job(first), 'raw', f[3], 'accepted_ms', f[4])
       call('HDEL', job(first), 'req', 'digest', 's:validate', 'clash')
+      if ARGV[6] ~= '' then -- the key goes with the bytes: else each would be the
+        call('SET', P .. 'idem:' .. ARGV[6], first, 'PX', keep) -- other's replay
+        call('HSET', job(first), 'idem', ARGV[6])
+      end
     end
     call('HINCRBY', job(first), 'reruns', 1)
     call('HSET', job(first), 'state', 'queued', 'attempt', '0')

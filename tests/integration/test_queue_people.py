@@ -175,6 +175,21 @@ def test_equal_one_that_failed_in_validation(q):
         "accepted_ms": "12345", "req": None, "digest": None, "s:validate": None, "clash": None}
 
 
+def test_the_key_goes_with_the_bytes(q):
+    """Else the first would find the key with its duplicate, and end as a duplicate of it:
+    nobody would make the license."""
+    first = holder(q, "failed", err_step="validate")
+    i = q.active("new", raw="new bytes")
+    answer, changed = claim(q, i, idem="K")
+    assert answer == ["RERUN", first]
+    assert changed["idem:K"] == first and changed["job:" + first]["idem"] == "K"
+    q.run("beat", "w1", 10000, 1000, RETENTION, "seed", 200)
+    q.run("take", "w1", 1, 0, 1000, 1, 0, "s", 200)
+    assert claim(q, first, idem="K")[0] == ["OK"]
+    again = q.active("again", raw="new bytes", wid="w1")
+    assert claim(q, again, idem="K")[0] == ["REPLAY", first]
+
+
 def test_equal_one_that_failed_too_often(q):
     first, i = holder(q, "failed", reruns=3), q.active("new")
     assert claim(q, i) == (["SPENT", first], duplicate(
