@@ -15,7 +15,7 @@ elseif verb == 'retry' or verb == 'snooze' then
   call('HSET', j, 'state', 'delayed', 'due_ms', int(due))
   count(verb)
 elseif verb == 'release' then
-  call('RPUSH', waits(id), id)
+  call('RPUSH', P .. 'pending', id)
   call('HSET', j, 'state', 'queued')
 else return redis.error_reply('ERR unknown verb') end
 if verb == 'release' or verb == 'snooze' then call('HINCRBY', j, 'attempt', -1) end

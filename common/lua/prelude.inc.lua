@@ -7,7 +7,8 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2]/1000)
 local function int(n) return string.format('%d', n) end
 local function job(id) return P .. 'job:' .. id end
--- Where a job waits: one that lost two workers runs alone, also after a pause.
+-- Where a job waits: one that lost two workers runs alone, also when a newer record
+-- has waited for a newer worker.
 local function waits(id)
   local losses = tonumber(call('HGET', job(id), 'losses') or 0)
   return P .. (losses >= 2 and 'solo' or 'pending')

@@ -32,6 +32,7 @@ class Run:
     def __init__(self, q, seed):
         self.q, self.r, self.m = q, random.Random(seed), Model()
         self.ticks = 0
+        self.words = set()  # what claims were answered
         self.given = [ident("given%d" % n) for n in range(6)]
 
     def tick(self):
@@ -83,6 +84,7 @@ class Run:
         got = self.q.run("claim_keys", i, wid, fence, "{}", digest, idem, same, same[1:],
                          RETENTION, "me")
         wanted = self.m.claim_keys(i, wid, fence, digest, idem, same)
+        self.words.add(got[0])
         assert got[:len(wanted)] == wanted and (got[0] == "OK" or len(got) == len(wanted))
 
     def save(self):
@@ -153,7 +155,7 @@ class Run:
             self.q.run("follow_done", kind, i, token, -1, *write({"report_iid": 5}))
 
     MOVES = {push: 20, beat: 10, take: 30, claim_keys: 20, save: 8, finish: 25, expire: 3,
-             reap_worker: 2, come_due: 8, pause: 3, requeue: 5, resend: 4, discard: 3, trim: 14,
+             reap_worker: 4, come_due: 8, pause: 3, requeue: 5, resend: 4, discard: 3, trim: 14,
              follow: 5}
 
     def step(self):
@@ -232,5 +234,5 @@ def test_random_moves(q, seed):
         except AssertionError as e:
             raise AssertionError(f"SEED={seed}, move {n} after {seen[-5:]}: {e}") from e
     assert len(set(seen)) == len(Run.MOVES)
-    ends = {(job["state"], job.get("err_class")) for job in run.m.jobs.values()}
-    assert run.m.adopted > 100 and len(ends) > 2
+    assert run.m.adopted > 100
+    assert {"OK", "LOST", "DUP", "REPLAY", "CLASH", "RERUN"} <= run.words

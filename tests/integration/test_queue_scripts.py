@@ -323,14 +323,20 @@ def test_solo_comes_alone(q):
     assert len(take(q, want=5, idle=1)[0]) == 5
 
 
-@pytest.mark.parametrize("verb", ["release", "retry"])
-def test_solo_stays_solo_after_a_pause(q, verb):
+def test_solo_stays_solo_when_put_off_for_a_newer_worker(q):
     q.worker("w1")
-    i = q.active("alone", losses=2)
-    finish(q, i, verb)
-    q.redis.set(q.key("paused"), "x")
+    i = q.job("alone", "queued", "solo", losses=2, v=2)
+    assert take(q, idle=1)[1]["delayed"] == {i: "NOW+30"}
+    q.redis.zadd(q.key("delayed"), {i: 1})
     take(q)
     assert q.redis.lrange(q.key("solo"), 0, -1) == [i]
+
+
+@pytest.mark.parametrize("verb", ["done", "fail", "retry", "snooze", "release"])
+def test_an_end_in_order_is_no_loss(q, verb):
+    i = q.active("a", losses=2)
+    assert finish(q, i, verb)[1]["job:" + i]["losses"] is None
+    assert "solo" not in q.dump()
 
 
 # ---- save ----

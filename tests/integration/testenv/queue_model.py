@@ -125,6 +125,7 @@ class Model:
         if not self.is_owner(i, wid, fence):
             return 2 if job.get("last") == call else 0
         job["last"] = call
+        job.pop("losses", None)
         if verb in ("done", "fail"):
             self.end(i, "done" if verb == "done" else "failed")
             job["err_step"] = err_step
@@ -135,7 +136,7 @@ class Model:
             self.delayed[i] = None
         else:
             job["state"] = "queued"
-            self.waits(i).append(i)
+            self.pending.append(i)
         if verb != "retry":
             job["attempt"] -= 1
         return 1
