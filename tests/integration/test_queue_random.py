@@ -78,8 +78,8 @@ class Run:
 
     def claim_keys(self):
         i, wid, fence = self.some_claim()
-        same = "s%d" % self.r.randrange(5)
-        fresh = same + self.r.choice("ab"), self.r.choice(["", "", "i1", "i2", "i3"]), same
+        same = "s%d" % self.r.randrange(3)
+        fresh = same + self.r.choice("ab"), self.r.choice(["", "", "", "i%d" % self.r.randrange(9)]), same
         digest, idem, same = self.m.jobs.get(i, {}).setdefault("claim", fresh)
         got = self.q.run("claim_keys", i, wid, fence, "{}", digest, idem, same, same[1:],
                          RETENTION, "me")
@@ -96,7 +96,7 @@ class Run:
 
     def finish(self):
         i, wid, fence = self.some_claim()
-        verb = self.r.choice(["done", "done", "fail", "fail", "retry", "snooze", "release"])
+        verb = self.r.choice(["done", "fail", "fail", "fail", "retry", "snooze", "release"])
         step = self.r.choice(["validate", "email"])
         sets = {"err_step": step} if verb in ("done", "fail") else {}
         for _ in range(self.r.choice([1, 1, 2])):  # answers get lost

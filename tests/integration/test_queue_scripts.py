@@ -279,6 +279,14 @@ def test_third_loss_is_poison(q):
     }
 
 
+def test_reap_keeps_the_order(q):
+    q.worker("w1")
+    q.worker("dead", -10000)
+    oldest, middle, youngest = [q.active(name, "dead") for name in "abc"]
+    q.changes("reap_worker", "dead")
+    assert [job[0] for job in take(q, want=3)[0][4:]] == [oldest, middle, youngest]
+
+
 def test_reap_leaves_the_living(q):
     q.worker("w1")
     q.worker("w2", 10000)

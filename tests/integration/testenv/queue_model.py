@@ -44,7 +44,7 @@ class Model:
         return self.solo if self.jobs[i].get("losses", 0) >= 2 else self.pending
 
     def reap(self, wid):
-        for i in reversed(self.proc.pop(wid, [])):
+        for i in self.proc.pop(wid, []):
             job = self.jobs[i]
             job["losses"] = job.get("losses", 0) + 1
             job["fence"] += 1
