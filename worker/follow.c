@@ -226,7 +226,7 @@ static void open_issue(struct item *it)
 
 static void act(struct item *it)
 {
-    bool over = it->job.state == JOB_DONE;
+    bool over = it->job.state == JOB_DONE || it->job.fixed_by;
 
     if (over)
         solve(it);

@@ -8,6 +8,7 @@ int64_t lane_wait_ms(struct lane *l, int64_t now_ms)
     if (now_ms < l->closed_until_ms)
         return l->closed_until_ms - now_ms;
     l->closed_until_ms = now_ms + l->interval_ms;
+    l->probing = true;
     return 0;
 }
 
@@ -15,6 +16,9 @@ static enum lane_event opened(struct lane *l)
 {
     bool was_closed = l->closed_until_ms != 0;
 
+    if (was_closed && !l->probing)
+        return LANE_NO_CHANGE; /* it was asked before the lane closed */
+    l->probing = false;
     l->failures = 0;
     l->closed_until_ms = 0;
     return was_closed ? LANE_OPENED : LANE_NO_CHANGE;
@@ -24,9 +28,10 @@ static enum lane_event closed(struct lane *l, const struct err *e, int64_t until
 {
     bool was_closed = l->closed_until_ms != 0;
 
-    if (until_ms >
-        l->closed_until_ms) /* a rate limit is not cut short by what follows */
+    /* A rate limit is not cut short by what follows. */
+    if (until_ms > l->closed_until_ms)
         l->closed_until_ms = until_ms;
+    l->probing = false;
     l->why = *e;
     return was_closed ? LANE_STILL_CLOSED : LANE_CLOSED;
 }

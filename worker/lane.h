@@ -18,6 +18,7 @@ struct lane {
     int64_t interval_ms;     /* between probes */
     int failures;            /* transient ones in a row */
     int64_t closed_until_ms; /* 0: open */
+    bool probing;            /* the one that may open it is under way */
     struct err why;
 };
 

@@ -36,7 +36,7 @@ for i = 1, want do
   if not v then
     call('LREM', P .. 'proc:' .. wid, 1, id)
     count('orphaned')
-  elseif tonumber(v) > tonumber(ARGV[5]) then
+  elseif (tonumber(v) or math.huge) > tonumber(ARGV[5]) then
     call('HSET', j, 'state', 'delayed', 'due_ms', int(now + 30000))
     call('ZADD', P .. 'delayed', now + 30000, id)
     call('LREM', P .. 'proc:' .. wid, 1, id)

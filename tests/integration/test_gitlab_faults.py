@@ -121,3 +121,17 @@ def test_failing_again_updates_the_same_issue(queue, worker, gitlab, smtp, ctl, 
     ctl.run("requeue", job_id)
     until(lambda: "other words" in gitlab.issues("[Failed]")[0]["description"], "the update")
     assert len(gitlab.issues("[Failed]")) == 1
+
+
+def test_another_jobs_success_closes_the_tickets_failures(queue, worker, smtp, gitlab, until):
+    """A correction of a ticket that failed: both failure issues are closed, with the link."""
+    queue.push(users=0)
+    smtp.on("wrong@example.com", rcpt="550 5.1.1 no")
+    queue.push(email="wrong@example.com")
+    queue.settled(2)
+    until(lambda: len(gitlab.issues("[Failed]")) == 2, "both failure issues")
+    queue.push()
+    queue.settled(3)
+    (success,) = gitlab.issues("[Success]")
+    until(lambda: {i["state"] for i in gitlab.issues("[Failed]")} == {"closed"}, "both closed")
+    assert all(success["web_url"] in i["notes"][0]["body"] for i in gitlab.issues("[Failed]"))

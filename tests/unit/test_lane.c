@@ -56,9 +56,12 @@ static void test_breaks_after_failures_in_a_row(void **state)
     assert_int_equal(report(&l, ERR_TRANSIENT, 1000), LANE_CLOSED);
     assert_int_equal(lane_wait_ms(&l, 1000), INTERVAL);
     assert_int_equal(report(&l, ERR_TRANSIENT, 1001), LANE_STILL_CLOSED);
-    assert_int_equal(report(&l, ERR_NONE, 1002), LANE_OPENED);
-    assert_int_equal(lane_wait_ms(&l, 1002), 0);
-    assert_int_equal(report(&l, ERR_TRANSIENT, 1003), LANE_NO_CHANGE);
+    /* asked before it closed: says nothing of now */
+    assert_int_equal(report(&l, ERR_NONE, 1002), LANE_NO_CHANGE);
+    assert_int_equal(lane_wait_ms(&l, 1001 + INTERVAL), 0); /* the probe */
+    assert_int_equal(report(&l, ERR_NONE, 1002 + INTERVAL), LANE_OPENED);
+    assert_int_equal(lane_wait_ms(&l, 1002 + INTERVAL), 0);
+    assert_int_equal(report(&l, ERR_TRANSIENT, 1003 + INTERVAL), LANE_NO_CHANGE);
 }
 
 static void test_one_probe_an_interval(void **state)
@@ -139,6 +142,8 @@ static void test_rate_limit_is_not_cut_short(void **state)
         (void)report(&l, ERR_TRANSIENT, 1002);
     assert_int_equal(lane_wait_ms(&l, 1002), 3600000 - 2);
     (void)report(&l, ERR_AUTH, 1003);
+    assert_int_equal(lane_wait_ms(&l, 1003), 3600000 - 3);
+    assert_int_equal(report(&l, ERR_NONE, 1003), LANE_NO_CHANGE);
     assert_int_equal(lane_wait_ms(&l, 1003), 3600000 - 3);
     (void)rate_limit(&l, 7200000, 1004);
     assert_int_equal(lane_wait_ms(&l, 1004), 7200000);

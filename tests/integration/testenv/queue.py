@@ -53,10 +53,17 @@ class Queue:
 
     def settled(self, count, deadline=20.0):
         """Waits until `count` jobs have ended (done or failed) and nothing else is left."""
+        lists = [PREFIX + name for name in ("done", "failed", "inbox", "pending", "solo",
+                                            "delayed")]
+
         def ended():
-            jobs = self.jobs()
-            return (len(jobs) == count and not self.client.llen(PREFIX + "inbox")
-                    and all(r["state"] in ("done", "failed") for r in jobs.values()))
+            with self.client.pipeline(transaction=True) as p:  # one moment's picture
+                for key in lists[:2]:
+                    p.zcard(key)
+                for key in lists[2:]:
+                    p.exists(key)
+                done, failed, *waiting = p.execute()
+            return done + failed == count and not any(waiting)
         wait_for(ended, lambda: f"{count} jobs ended: {self.states()}", deadline)
         return self.jobs()
 

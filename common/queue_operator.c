@@ -1,0 +1,55 @@
+/* queue_operator: an operator's part of queue.h: scripts that answer in words. */
+#include "queue_call.h"
+
+#include <stdlib.h>
+
+static void on_answer(void *arg, const struct redisReply *r, const struct err *e)
+{
+    struct queue_call c = *(struct queue_call *)arg;
+
+    free(arg);
+    c.fn.answer(c.arg, queue_str_at(r, 0), queue_str_at(r, 1), e);
+}
+
+/* A script that takes a few texts and answers with words. */
+static int ask(struct queue *q, enum queue_script script, const char *const *texts,
+               queue_answer_fn fn, void *arg, struct err *e)
+{
+    struct queue_call *c = queue_call_new(arg);
+    struct queue_args a;
+
+    c->fn.answer = fn;
+    queue_args_begin(&a, q);
+    for (; *texts; texts++)
+        queue_arg_str(&a, *texts);
+    return queue_call_eval(q, &a, script, on_answer, c, e);
+}
+
+int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answer_fn fn,
+                  void *arg, struct err *e)
+{
+    const char *const texts[] = {what->id,
+                                 what->who,
+                                 what->redo,
+                                 what->mail_arrived ? "1" : "0",
+                                 what->lift_limit ? "1" : "0",
+                                 NULL};
+
+    return ask(q, QUEUE_REQUEUE, texts, fn, arg, e);
+}
+
+int queue_resend(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
+                 void *arg, struct err *e)
+{
+    const char *const texts[] = {id, who, NULL};
+
+    return ask(q, QUEUE_RESEND, texts, fn, arg, e);
+}
+
+int queue_discard(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
+                  void *arg, struct err *e)
+{
+    const char *const texts[] = {id, who, NULL};
+
+    return ask(q, QUEUE_DISCARD, texts, fn, arg, e);
+}
