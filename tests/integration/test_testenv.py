@@ -186,11 +186,11 @@ def pretend(folder, monkeypatch, script):
     with open(path, "w", encoding="utf-8") as f:
         f.write("#!/bin/sh\n" + script)
     os.chmod(path, 0o700)
-    monkeypatch.setenv("STOPGAP_BUILD", folder)
+    monkeypatch.setenv("BUILD_DIR", folder)
     return Worker({"STOPGAP_X": "y"}, ready=False)
 
 
-READY = "echo level=info event=ready x=$STOPGAP_X build=$STOPGAP_BUILD\n"
+READY = "echo level=info event=ready x=$STOPGAP_X build=$BUILD_DIR\n"
 
 
 def test_worker_is_read_and_ends(folder, monkeypatch):

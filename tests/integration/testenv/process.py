@@ -38,12 +38,10 @@ def free_port():
 
 
 def build_dir():
-    """Where the programs are: STOPGAP_BUILD or BUILD_DIR, else build/ of this tree."""
+    """Where the programs are: BUILD_DIR, else build/ of this tree."""
     here = os.path.dirname(os.path.abspath(__file__))
     default = os.path.join(here, "..", "..", "..", "build")
-    return os.path.abspath(
-        os.environ.get("STOPGAP_BUILD") or os.environ.get("BUILD_DIR") or default
-    )
+    return os.path.abspath(os.environ.get("BUILD_DIR") or default)
 
 
 def program(name):
