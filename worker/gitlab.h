@@ -20,12 +20,12 @@ struct gitlab;
 enum gitlab_priority { GITLAB_RECORD, GITLAB_REPORT, GITLAB_PRIORITY_COUNT };
 
 struct gitlab_result {
-    struct err err;  /* ERR_NONE: done */
-    bool unknown;    /* failed, but it may have taken effect: look before repeating */
-    int64_t iid;     /* 0: none (for a search: not found) */
-    const char *url; /* web_url; borrowed during the callback; may be "" */
-    bool closed;     /* state of the issue */
-    bool confidential;
+    struct err err;    /* ERR_NONE: done */
+    bool unknown;      /* failed, but it may have taken effect: look before repeating */
+    int64_t iid;       /* 0: none (for a search: not found) */
+    const char *url;   /* web_url; borrowed during the callback; may be "" */
+    bool closed;       /* state of the issue */
+    bool confidential; /* false after a creation: GitLab took no notice of it */
     bool labels_missing; /* fewer than were sent: the token's role is too low */
     const char *title;   /* as GitLab holds it; borrowed during the callback */
 };
@@ -45,8 +45,8 @@ void gitlab_free(struct gitlab *g);
  * again next time. So it is with http:// to another machine. A redirect is ERR_AUTH
  * that says where the project went. */
 
-/* POST: a confidential issue with the labels of the settings. An answer without
- * `"confidential": true` is ERR_AUTH with iid set. */
+/* POST: a confidential issue with the labels of the settings. That GitLab made it
+ * without either is no error: the issue is there, and must not be made again. */
 void gitlab_create(struct gitlab *g, enum gitlab_priority p, const char *title,
                    const char *description, gitlab_fn fn, void *arg);
 

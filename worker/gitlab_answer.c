@@ -33,11 +33,6 @@ static bool read_created(struct gitlab_ask *ask, const struct http_response *r,
         return unreadable(ask, out);
     take_issue(ask, out);
     out->labels_missing = ask->issue.labels < ask->labels;
-    if (!out->confidential)
-        (void)err_set(&out->err, ERR_AUTH, r->status,
-                      "GitLab made issue %lld without `confidential`: the token's role "
-                      "has to be Reporter or higher",
-                      (long long)out->iid);
     return true;
 }
 

@@ -28,7 +28,6 @@ static void write_result(struct task *t, struct queue_write *w)
 
 static enum outcome recorded(struct task *t, const struct gitlab_result *r)
 {
-    worker_lane_report(t->worker, &t->worker->gitlab_lane, &r->err);
     t->job.issue_iid = r->iid;
     mem_set(&t->job.issue_url, r->url);
     t->late_step = STEP_RECORD;
@@ -43,6 +42,7 @@ static void on_created(void *arg, const struct gitlab_result *r)
     struct task *t = arg;
 
     if (r->err.class == ERR_NONE) {
+        worker_issue_made(t->worker, r);
         task_resume(t, recorded(t, r));
         return;
     }
@@ -86,6 +86,7 @@ static void on_found(void *arg, const struct gitlab_result *r)
         task_resume(t, failed(t, r));
         return;
     }
+    worker_lane_report(t->worker, &t->worker->gitlab_lane, &r->err);
     if (r->iid) {
         task_resume(t, recorded(t, r));
         return;

@@ -66,6 +66,31 @@ void worker_lane_report(struct worker *w, struct lane *l, const struct err *e)
     log_end(&line);
 }
 
+void worker_issue_made(struct worker *w, const struct gitlab_result *r)
+{
+    struct err e;
+
+    worker_lane_report(w, &w->gitlab_lane, &r->err);
+    if (r->labels_missing && !w->told_labels)
+        log_msg(LOG_WARN, "labels_missing",
+                "GitLab made issue %lld without its labels: the token's role has to be "
+                "Planner or Reporter",
+                (long long)r->iid);
+    w->told_labels = w->told_labels || r->labels_missing;
+    if (r->confidential)
+        return;
+    (void)err_set(
+        &e, ERR_AUTH, 0,
+        "GitLab made issue %lld without `confidential`: the token's role has to "
+        "be Planner or Reporter; whoever sees the project can read it",
+        (long long)r->iid);
+    if (!w->settings->gitlab_require_private)
+        worker_lane_report(w, &w->gitlab_lane, &e);
+    else if (!w->told_confidential)
+        log_msg(LOG_ERROR, "not_confidential", "%s", e.text);
+    w->told_confidential = true;
+}
+
 /* ---- waiting for something to do ---- */
 
 enum { WAIT_INBOX, WAIT_PENDING };

@@ -63,6 +63,7 @@ struct worker {
     uint64_t beats;  /* sent; every so many, old jobs are removed too */
     uv_timer_t beat_timer, due_timer, drain_timer;
     uv_signal_t signals[6];
+    bool told_confidential, told_labels; /* by worker_issue_made */
     bool ending; /* past the drain deadline: no step is begun any more */
     bool closing;
     int exit_code;
@@ -97,6 +98,13 @@ int64_t worker_now_ms(const struct worker *w);
 
 /* What is left of the lease; an irreversible effect is not begun on a thin one. */
 bool worker_lease_is_safe(const struct worker *w);
+
+/* To be told of every issue that was created: says, once per process, when GitLab made
+ * it without what was asked for. Such an issue stands; where it may be seen by
+ * strangers (the project need not be private), the lane closes so that no more are
+ * made. */
+struct gitlab_result;
+void worker_issue_made(struct worker *w, const struct gitlab_result *r);
 
 /* Feeds a lane and logs when it closes (error when only a person can mend it) or opens.
  */

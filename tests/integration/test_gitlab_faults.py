@@ -135,3 +135,17 @@ def test_another_jobs_success_closes_the_tickets_failures(queue, worker, smtp, g
     (success,) = gitlab.issues("[Success]")
     until(lambda: {i["state"] for i in gitlab.issues("[Failed]")} == {"closed"}, "both closed")
     assert all(success["web_url"] in i["notes"][0]["body"] for i in gitlab.issues("[Failed]"))
+
+
+@pytest.mark.parametrize("fault, event", [
+    ("not_confidential", "not_confidential"), ("labels_dropped", "labels_missing")])
+def test_made_with_less_than_asked_for(queue, start_worker, gitlab, smtp, fault, event):
+    """The issue is there: it is kept, never made again, and somebody is told, once."""
+    worker = start_worker()
+    worker.allow("not_confidential")
+    gitlab.fail_next(fault, times=2)
+    queue.push()
+    queue.push(ticket_id=2)
+    queue.settled(2)
+    assert len(queue.jobs("done")) == len(gitlab.issues()) == 2
+    assert len(worker.lines(event=event)) == 1
