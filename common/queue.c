@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "num.h"
 #include "queue_call.h"
 #include "settings.h"
 
@@ -59,6 +60,7 @@ static void on_beat(void *arg, const struct redisReply *r, const struct err *e)
             .ready = queue_int_at(r, 3),
             .due_ms = queue_int_at(r, 4),
             .follow_due_ms = queue_int_at(r, 5),
+            .held = queue_int_at(r, 6),
         };
     c.fn.beat(c.arg, &b, e);
 }
@@ -128,6 +130,18 @@ int queue_take(struct queue *q, const struct queue_want *want, queue_take_fn fn,
     return queue_call_eval(q, &a, QUEUE_TAKE, on_take, c, e);
 }
 
+/* A record that does not read, so that it can be ended all the same. */
+static void keep_owner(const struct redisReply *flat, const char *id, struct job *out)
+{
+    int64_t fence;
+
+    (void)snprintf(out->id, sizeof out->id, "%s", id);
+    for (size_t i = 0; i + 1 < reply_count(flat); i += 2)
+        if (!strcmp(reply_str(reply_at(flat, i)), "fence") &&
+            num_parse(reply_str(reply_at(flat, i + 1)), 0, INT64_MAX, &fence))
+            out->fence = fence;
+}
+
 int queue_batch_job(const struct queue_batch *b, size_t i, struct job *out, bool *solo,
                     struct err *e)
 {
@@ -136,7 +150,10 @@ int queue_batch_job(const struct queue_batch *b, size_t i, struct job *out, bool
     if (reply_count(r) != 3)
         return err_set(e, ERR_BUG, 0, "take answered something else than a job");
     *solo = queue_int_at(r, 1) == 1;
-    return queue_decode_hash(reply_at(r, 2), queue_str_at(r, 0), out, e);
+    if (queue_decode_hash(reply_at(r, 2), queue_str_at(r, 0), out, e) == 0)
+        return 0;
+    keep_owner(reply_at(r, 2), queue_str_at(r, 0), out);
+    return -1;
 }
 
 static void on_saved(void *arg, const struct redisReply *r, const struct err *e)
@@ -249,6 +266,20 @@ int queue_point_at(struct queue *q, const struct job *job, const char *event,
     queue_arg_str(&a, event);
     queue_arg_str(&a, target);
     return queue_call_eval(q, &a, QUEUE_POINT_AT, queue_on_done, c, e);
+}
+
+int queue_disown(struct queue *q, const char *const *ids, size_t count,
+                 queue_done_fn fn, void *arg, struct err *e)
+{
+    struct queue_call *c = queue_call_new(arg);
+    struct queue_args a;
+
+    c->fn.done = fn;
+    queue_args_begin(&a, q);
+    queue_arg_str(&a, q->wid);
+    for (size_t i = 0; i < count; i++)
+        queue_arg_str(&a, ids[i]);
+    return queue_call_eval(q, &a, QUEUE_DISOWN, queue_on_done, c, e);
 }
 
 int queue_reap_worker(struct queue *q, const char *wid, queue_done_fn fn, void *arg,

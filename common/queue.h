@@ -69,6 +69,7 @@ struct queue_beat {
     int64_t ready;  /* jobs that could be taken at once */
     int64_t due_ms; /* -1: nothing */
     int64_t follow_due_ms;
+    int64_t held; /* jobs in this worker's hands */
 };
 typedef void (*queue_beat_fn)(void *arg, const struct queue_beat *b,
                               const struct err *e);
@@ -107,7 +108,7 @@ int queue_take(struct queue *q, const struct queue_want *want, queue_take_fn fn,
                void *arg, struct err *e) MUST_CHECK;
 
 /* Job i of a batch, decoded; valid batches only inside the callback. *solo: it must run
- * alone. */
+ * alone. A record that does not read leaves *out with id and fence only. */
 int queue_batch_job(const struct queue_batch *b, size_t i, struct job *out, bool *solo,
                     struct err *e) MUST_CHECK;
 
@@ -194,6 +195,11 @@ int queue_follow_done(struct queue *q, const char *kind, const char *id,
                       const char *token, int64_t delay_ms,
                       const struct queue_write *write, queue_done_fn fn, void *arg,
                       struct err *e) MUST_CHECK;
+
+/* Gives back what is in this worker's hands beside these jobs: claims whose answer was
+ * lost. Only with no claim under way. */
+int queue_disown(struct queue *q, const char *const *ids, size_t count,
+                 queue_done_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 /* Takes back all jobs of a worker that is known to be dead. */
 int queue_reap_worker(struct queue *q, const char *wid, queue_done_fn fn, void *arg,

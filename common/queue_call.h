@@ -7,7 +7,7 @@
 #include "queue.h"
 #include "queue_lua.h"
 
-#define QUEUE_ARGS_MAX 160
+#define QUEUE_ARGS_MAX 1100 /* beside a few others, the id of every job in flight */
 
 struct queue {
     struct redis *redis;

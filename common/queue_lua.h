@@ -12,6 +12,7 @@ enum queue_script {
     QUEUE_BEAT,
     QUEUE_TAKE,
     QUEUE_REAP_WORKER,
+    QUEUE_DISOWN,
     QUEUE_SAVE,
     QUEUE_CLAIM_KEYS,
     QUEUE_FINISH,

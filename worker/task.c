@@ -487,14 +487,13 @@ static void forget_stale_license(struct task *t)
         j->steps[STEP_SIGN].at_ms = 0;
 }
 
-void task_start(struct worker *w, struct job *job, bool solo)
+static struct task *task_new(struct worker *w, struct job *job)
 {
     struct task *t = mem_new(1, sizeof *t);
 
     t->worker = w;
     t->job = *job;
     *job = (struct job){0};
-    t->solo = solo;
     t->late_step = STEP_COUNT;
     t->taken_ms = t->step_since_ms = worker_loop_ms(w);
     queue_write_init(&t->dirty);
@@ -505,6 +504,22 @@ void task_start(struct worker *w, struct job *job, bool solo)
         w->tasks->prev = t;
     w->tasks = t;
     w->task_count++;
+    return t;
+}
+
+void task_refuse(struct worker *w, struct job *job, const struct err *why)
+{
+    struct task *t = task_new(w, job);
+
+    t->err = *why;
+    settle_failed(t);
+}
+
+void task_start(struct worker *w, struct job *job, bool solo)
+{
+    struct task *t = task_new(w, job);
+
+    t->solo = solo;
     w->solo = w->solo || solo;
     forget_stale_license(t);
     t->at = next_step(t);

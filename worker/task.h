@@ -67,6 +67,10 @@ struct task {
  */
 void task_start(struct worker *w, struct job *job, bool solo);
 
+/* Ends a job as failed whose record does not read; *job holds id and fence, and is left
+ * zeroed. */
+void task_refuse(struct worker *w, struct job *job, const struct err *why);
+
 /* Completes a step that returned OUTCOME_PENDING. */
 void task_resume(struct task *t, enum outcome outcome);
 

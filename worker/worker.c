@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "claims.h"
 #include "follow.h"
 #include "gitlab.h"
 #include "http.h"
@@ -182,7 +183,7 @@ static void begin_job(struct worker *w, const struct queue_batch *b, size_t i)
         return;
     }
     log_msg(LOG_ERROR, "unreadable_record", "%s: %s", job.id, e.text);
-    job_done(&job);
+    task_refuse(w, &job, &e);
 }
 
 static void on_taken(void *arg, const struct queue_batch *b, const struct err *e)
@@ -261,6 +262,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
         w->started_ms = b->now_ms;
     w->paused = b->paused;
     unblock_tasks(w);
+    claims_check(w, b->held);
     if (b->follow_due_ms >= 0)
         follow_due(w->follow, b->follow_due_ms - w->redis_offset_ms);
     if (!w->taking && b->due_ms >= 0)

@@ -1,6 +1,7 @@
 -- uses: prelude view ends adopt due
 -- ARGV wid, lease_ms, late_ms, retention_ms, seed, most to adopt, (field, value)...
--- -> known (0 new, 1 alive, 2 revived), now, paused, jobs ready, due, follow-up due
+-- -> known (0 new, 1 alive, 2 revived), now, paused, jobs ready, due, follow-up due, jobs
+-- in this worker's hands
 shrink()
 local wid = ARGV[1]
 local old = call('ZSCORE', P .. 'workers', wid)
@@ -13,4 +14,5 @@ local f = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
 local known = 0
 if old then known = tonumber(old) < now and 2 or 1 end
 local ready = call('LLEN', P .. 'pending') + call('LLEN', P .. 'solo')
-return {known, now, call('EXISTS', P .. 'paused'), ready, due(wid, true), tonumber(f[2] or -1)}
+return {known, now, call('EXISTS', P .. 'paused'), ready, due(wid, true), tonumber(f[2] or -1),
+  call('LLEN', P .. 'proc:' .. wid)}

@@ -139,6 +139,8 @@ def test_beat_tells(q):
     answer = beat(q)[0]
     assert answer[2:4] == [1, 2]
     assert answer[4] == int(q.redis.zscore(q.key("workers"), "w2"))
+    q.active("d"), q.active("e"), q.active("f", "w2")
+    assert beat(q)[0][6] == 2
 
 
 # ---- take ----
@@ -285,6 +287,20 @@ def test_reap_keeps_the_order(q):
     oldest, middle, youngest = [q.active(name, "dead") for name in "abc"]
     q.changes("reap_worker", "dead")
     assert [job[0] for job in take(q, want=3)[0][4:]] == [oldest, middle, youngest]
+
+
+def test_disown(q):
+    mine, lost_one, alone = q.active("a"), q.active("b"), q.active("c", losses=2)
+    q.job("other", "queued")
+    answer, changed = q.changes("disown", "w1", mine)
+    back = {"state": "queued", "owner": None, "fence": "2", "attempt": "0"}
+    words = ["given back: the answer to its claim was lost"]
+    assert answer == [2] and changed == {
+        "proc:w1": [mine],
+        "pending": [ident("other"), lost_one], "job:" + lost_one: back, "log:" + lost_one: words,
+        "solo": [alone], "job:" + alone: back, "log:" + alone: words,
+        "view:" + lost_one: "queued", "view:" + alone: "queued"}
+    assert q.changes("disown", "w1", mine) == ([0], {})
 
 
 def test_reap_leaves_the_living(q):

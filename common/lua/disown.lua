@@ -1,0 +1,23 @@
+-- uses: prelude view
+-- ARGV wid, the ids that this worker has -> {how many others were in its hands}
+-- Claims whose answer it never read go back as if they had not been made.
+local wid, known, n = ARGV[1], {}, 0
+for i = 2, #ARGV do known[ARGV[i]] = true end
+shrink()
+for _, id in ipairs(call('LRANGE', P .. 'proc:' .. wid, 0, -1)) do
+  if not known[id] then
+    local j = job(id)
+    if call('HGET', j, 'owner') == wid then
+      call('HINCRBY', j, 'fence', 1)
+      call('HINCRBY', j, 'attempt', -1)
+      call('HSET', j, 'state', 'queued')
+      call('HDEL', j, 'owner')
+      call('RPUSH', waits(id), id)
+      event(id, 'given back: the answer to its claim was lost')
+      view(id)
+    end
+    call('LREM', P .. 'proc:' .. wid, 1, id)
+    n = n + 1
+  end
+end
+return {n}

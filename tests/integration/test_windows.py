@@ -1,0 +1,54 @@
+"""Narrow windows: answers that were lost, moments at which a worker leaves or stops, and
+rules that an earlier attempt must not undo."""
+
+import json
+import signal
+
+P = "stopgap:{licenses}:"
+ADDRESS = "customer@example.com"
+
+
+def wid_of(queue, until):
+    return until(lambda: queue.client.zrange(P + "workers", 0, -1), "a worker")[0]
+
+
+def in_hands(queue, wid, job_id="a" * 26, **fields):
+    """A job as a claim leaves it whose answer its worker never read."""
+    queue.client.hset(P + "job:" + job_id, mapping={
+        "v": 1, "state": "active", "owner": wid, "fence": 1, "attempt": 1, "accepted_ms": 1,
+        "raw": json.dumps({"ticket_id": 1, "email": ADDRESS, "users": 1,
+                           "requested_by": "x"}), **fields})
+    queue.client.lpush(P + "proc:" + wid, job_id)
+    return job_id
+
+
+def test_claim_whose_answer_was_lost(queue, worker, smtp, until):
+    """The worker lives and beats, so nobody else takes the job back."""
+    job_id = in_hands(queue, wid_of(queue, until))
+    record = queue.wait_state(job_id, "done")
+    assert record["attempt"] == "1" and "losses" not in record
+    assert len(smtp.mails_to()) == 1
+
+
+def test_what_is_in_flight_is_not_handed_back(queue, worker, smtp, until):
+    smtp.on("slow@example.com", hold_dot=True)
+    queue.push(email="slow@example.com", ticket_id=2)
+    until(lambda: smtp.dots, "a mail on its way")
+    other = in_hands(queue, wid_of(queue, until))
+    queue.wait_state(other, "done")
+    smtp.release()
+    queue.settled(2)
+    assert {r["attempt"] for r in queue.jobs().values()} == {"1"}
+    assert len(smtp.mails_to()) == 2
+
+
+def test_record_that_cannot_be_read_fails(queue, start_worker, until):
+    worker = start_worker()
+    worker.allow("unreadable_record", "follow_up")
+    queue.client.hset(P + "job:" + "b" * 26, mapping={
+        "v": 1, "state": "queued", "fence": 0, "attempt": 0, "accepted_ms": 1, "raw": "{}",
+        "iat_ms": "soon"})
+    queue.client.lpush(P + "pending", "b" * 26)
+    record = queue.wait_state("b" * 26, "failed")
+    assert record["err_class"] == "bug" and "iat_ms" in record["err_text"]
+    assert not queue.client.keys(P + "proc:*")
