@@ -11,6 +11,11 @@ enum outcome step_email(struct task *t);
 enum outcome step_record(struct task *t);
 enum outcome step_close(struct task *t);
 
+/* Sets t->caps for the flush that writes the first mail intent; later ones count no
+ * more.
+ */
+void step_sign_caps(struct task *t);
+
 /* Ends the SMTP operation under way, if any, for a task that is about to end. */
 void step_email_abandon(struct task *t);
 

@@ -107,6 +107,7 @@ static void on_ready(void *arg)
     queue_write_str(&t->dirty, "i:email", intent);
     queue_write_str(&t->dirty, "frozen", "1");
     t->guard = "s:email";
+    step_sign_caps(t);
     task_flush(t, on_intent);
 }
 

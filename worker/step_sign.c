@@ -1,6 +1,6 @@
-/* step_sign: makes the license from the record and Redis's clock, reads it back, and
- * sets the caps that count when it is first written. The bytes stay in this process
- * until they are written together with the mail's intent. */
+/* step_sign: makes the license from the record and Redis's clock, and reads it back.
+ * The bytes are written together with the mail's intent, or with an end that comes
+ * before. The caps count with the first intent: what never left is no license yet. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,12 +23,12 @@ static void add_cap(struct task *t, const char *kind, const char *whose, int64_t
     t->cap_count++;
 }
 
-static void set_caps(struct task *t)
+void step_sign_caps(struct task *t)
 {
     const struct settings *s = t->worker->settings;
 
     t->cap_count = 0;
-    if (t->job.lifted)
+    if (t->job.lifted || t->job.frozen)
         return;
     add_cap(t, "addr:", t->job.request.email, s->max_per_address);
     add_cap(t, "agent:", t->job.request.requested_by, s->max_per_agent);
@@ -73,7 +73,6 @@ enum outcome step_sign(struct task *t)
     rc = license_sign(t->worker->key, &claims, &text, &t->err);
     if (rc == 0) {
         keep(t, &claims, &text);
-        set_caps(t);
         task_mark(t, STEP_SIGN, "");
     }
     buf_done(&text);

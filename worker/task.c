@@ -189,6 +189,9 @@ static void flush_capped(struct task *t, const char *cap)
     } names[] = {{"addr:", "STOPGAP_MAX_PER_ADDRESS"},
                  {"agent:", "STOPGAP_MAX_PER_AGENT"},
                  {"day", "STOPGAP_MAX_PER_DAY"}};
+    static const char *const never_given_out[] = {"s:sign", "lic",        "lic_id",
+                                                  "kid",    "lic_format", "iat_ms",
+                                                  "exp_ms", "frozen",     "i:email"};
     const char *setting = "";
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -199,10 +202,9 @@ static void flush_capped(struct task *t, const char *cap)
         "the limit of licenses in 24 hours is reached (%s); an operator can let "
         "this one through with --lift-limit",
         setting);
-    /* Nothing of the license is kept: it was never given out. */
-    queue_write_reset(&t->dirty);
     t->job.steps[STEP_SIGN].at_ms = 0;
-    task_mark(t, STEP_VALIDATE, "");
+    for (size_t i = 0; i < ARRAY_LEN(never_given_out); i++)
+        queue_write_del(&t->dirty, never_given_out[i]);
     flush_failed(t, OUTCOME_FAILED);
 }
 

@@ -52,3 +52,16 @@ def test_record_that_cannot_be_read_fails(queue, start_worker, until):
     record = queue.wait_state("b" * 26, "failed")
     assert record["err_class"] == "bug" and "iat_ms" in record["err_text"]
     assert not queue.client.keys(P + "proc:*")
+
+
+def test_cap_counts_also_after_a_retry(queue, start_worker, smtp, gitlab):
+    """The first attempt ended before anything was sent: the license still counts."""
+    start_worker(STOPGAP_MAX_PER_ADDRESS="1")
+    smtp.on(ADDRESS, rcpt="451 4.7.1 Later", times=2)
+    for n in range(2):
+        queue.push(ticket_id=n + 1)
+    jobs = queue.settled(2)
+    assert sorted(r["state"] for r in jobs.values()) == ["done", "failed"]
+    (failed,) = [r for r in jobs.values() if r["state"] == "failed"]
+    assert failed["err_class"] == "limit" and "lic" not in failed
+    assert len(smtp.mails_to()) == 1
