@@ -81,6 +81,5 @@ end
 of_ticket(id, ARGV[8])
 call('HSET', j, 'same', ARGV[7])
 if #out > 1 then call('HSET', j, 'earlier', table.concat(out, ' ', 2)) end
-call('HDEL', j, 'losses')
 view(id)
 return out

@@ -43,9 +43,14 @@ for i = 1, caps do
   call('PEXPIRE', key, 86400000)
 end
 at = at + 1 + 2*caps
+local progress = false -- an intent written again is none
+for i = at + 1, at + 2*tonumber(ARGV[at]), 2 do
+  local step = string.sub(ARGV[i], 1, 2) == 's:'
+  progress = progress or step and call('HEXISTS', j, ARGV[i]) == 0
+end
 write(j, at)
 if ARGV[4] == '1' then
-  call('HDEL', j, 'losses')
+  if progress then call('HDEL', j, 'losses') end
   if call('HEXISTS', j, 's:email') == 1 then
     call('ZREM', P .. 'follow', 'late ' .. id)
   end

@@ -71,7 +71,7 @@ def holder(q, state, **fields):
 def test_claim_new(q):
     i = q.active("new", losses=1)
     assert claim(q, i, idem="I") == (["OK"], {
-        "job:" + i: claimed(i, idem="I", losses=None), "same:S": i, "idem:I": i,
+        "job:" + i: claimed(i, idem="I"), "same:S": i, "idem:I": i,
         "ticket:7": {i: "NOW"}, "view:" + i: "active", "view:t:7": "active"})
     assert claim(q, i, idem="I") == (["OK"], {})  # sent twice
     assert RETENTION - 9000 < q.redis.pttl(q.key("same:S")) <= RETENTION

@@ -371,11 +371,16 @@ def test_save(q):
     answer, changed = save(q, i, {"lic": "x@now@y", "i:email": "w1 1 @now@"}, ["old"])
     assert answer == [1]
     assert changed == {
-        "job:" + i: {"lic": changed["job:" + i]["lic"], "i:email": "w1 1 NOW", "old": None,
-                     "losses": None},
+        "job:" + i: {"lic": changed["job:" + i]["lic"], "i:email": "w1 1 NOW", "old": None},
         "view:" + i: "active", "view:t:7": "active"}
     assert changed["job:" + i]["lic"] == "x%sy" % q.field(i, "i:email").split()[2]
     assert save(q, i, {"s:email": "@now@ 5 250 ok"})[1]["follow"] is None
+
+
+def test_a_new_result_is_progress(q):
+    i = q.active("a", losses=2, s_validate="1 0 ")
+    assert "losses" not in save(q, i, {"s:validate": "2 0 ", "i:email": "w1 1 @now@"})[1]["job:" + i]
+    assert save(q, i, {"s:sign": "2 0 ", "x": "1"})[1]["job:" + i]["losses"] is None
 
 
 def test_save_without_checkpoint(q):

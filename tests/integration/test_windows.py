@@ -65,3 +65,17 @@ def test_cap_counts_also_after_a_retry(queue, start_worker, smtp, gitlab):
     (failed,) = [r for r in jobs.values() if r["state"] == "failed"]
     assert failed["err_class"] == "limit" and "lic" not in failed
     assert len(smtp.mails_to()) == 1
+
+
+def test_dies_three_times_before_the_mail_is_poison(queue, start_worker, smtp, until):
+    """Reading the request anew is no progress."""
+    smtp.on(ADDRESS, rcpt="250 ok", delay_rcpt=60)
+    queue.push()
+    for n in range(3):
+        worker = start_worker(STOPGAP_LEASE="60s")
+        until(lambda: len(smtp.commands) and sum(
+            c.startswith("RCPT") for c in smtp.commands) > n, "the mail begun")
+        worker.kill()
+    start_worker(STOPGAP_LEASE="60s")
+    job_id, _ = queue.only()
+    assert queue.wait_state(job_id, "failed")["err_class"] == "poison"

@@ -116,8 +116,7 @@ class Model:
     def save(self, i, wid, fence, valid):
         if not self.is_owner(i, wid, fence):
             return 0
-        self.jobs[i].update(lic=True, valid=valid)
-        self.jobs[i].pop("losses", None)
+        self.jobs[i].update(lic=True, valid=valid)  # no step's result: losses stay
         return 1
 
     def finish(self, i, wid, fence, verb, err_step):
@@ -150,7 +149,6 @@ class Model:
         if kind is None:
             self.same[same] = i
             job["same"] = same
-            job.pop("losses", None)
             return ["OK"]
         word, first = kind
         if word == "RERUN":
