@@ -143,7 +143,7 @@ enum queue_claim {
     QUEUE_CLAIM_DUP,    /* the first is at work, or its license is valid */
     QUEUE_CLAIM_REPLAY, /* same idempotency key, same content */
     QUEUE_CLAIM_RERUN,  /* the first had failed and runs again */
-    QUEUE_CLAIM_SPENT,  /* it has done so three times */
+    QUEUE_CLAIM_SPENT,  /* it has done so three times, or a person must decide */
     QUEUE_CLAIM_CLASH,  /* same idempotency key, other content: still ours */
     QUEUE_CLAIM_LOST    /* not ours any more */
 };

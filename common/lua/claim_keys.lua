@@ -43,12 +43,15 @@ local same = P .. 'same:' .. ARGV[7]
 local first = call('GET', same)
 if first and first ~= id then
   local o = call('HMGET', job(first), 'state', 'exp_ms', 'reruns', 'err_step', 'frozen',
-    's:email', 'iat_ms')
+    's:email', 'iat_ms', 'err_class')
   local stale = o[5] and not o[6] and tonumber(o[7] or 0) < now - 86400000
   if o[1] == 'queued' or o[1] == 'active' or o[1] == 'delayed' then
     return duplicate('DUP', first, 'it is still at work')
   elseif o[1] == 'done' and tonumber(o[2] or 0) > now then
     return duplicate('DUP', first, 'its license is still valid')
+  elseif o[1] == 'failed' and o[8] == 'ambiguous' then
+    return duplicate('SPENT', first,
+      'its mail may have arrived; an operator has to say so, or have it sent again')
   elseif o[1] == 'failed' and tonumber(o[3] or 0) >= 3 then
     return duplicate('SPENT', first,
       'it failed and was run again three times; an operator has to requeue it')

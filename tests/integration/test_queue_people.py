@@ -196,6 +196,13 @@ def test_equal_one_that_failed_too_often(q):
         i, first, "it failed and was run again three times; an operator has to requeue it"))
 
 
+def test_same_of_one_that_may_have_been_mailed(q):
+    first, i = holder(q, "failed", err_class="ambiguous", err_step="email"), q.active("new")
+    assert claim(q, i) == (["SPENT", first], duplicate(
+        i, first,
+        "its mail may have arrived; an operator has to say so, or have it sent again"))
+
+
 def test_correction(q):
     mailed, not_mailed = q.job("m", "done", s_email="1 1 ok"), q.job("n", "failed")
     later = q.job("l", "active", owner="w2", s_email="1 1 ok")

@@ -79,3 +79,16 @@ def test_dies_three_times_before_the_mail_is_poison(queue, start_worker, smtp, u
     start_worker(STOPGAP_LEASE="60s")
     job_id, _ = queue.only()
     assert queue.wait_state(job_id, "failed")["err_class"] == "poison"
+
+
+def test_equal_request_does_not_decide_about_a_mail(queue, start_worker, smtp):
+    """Held as ambiguous: only a person's word sends again."""
+    start_worker(STOPGAP_ON_AMBIGUOUS="hold")
+    smtp.on(ADDRESS, drop="dot_taken", times=1)
+    queue.push()
+    queue.settled(1)
+    first, _ = queue.only("failed")
+    queue.push()
+    jobs = queue.settled(2)
+    assert jobs[first]["state"] == "failed" and jobs[first]["err_class"] == "ambiguous"
+    assert len(smtp.mails_to()) == 1
