@@ -171,14 +171,12 @@ enum outcome step_email(struct task *t)
     struct worker *w = t->worker;
     struct smtp_mail mail;
 
-    if (may_mail(t))
-        return OUTCOME_FAILED;
     t->snooze_ms = lane_wait_ms(&w->smtp_lane, worker_loop_ms(w));
-    if (t->snooze_ms) {
+    if (t->snooze_ms) { /* before a former intent is counted: it stays as it is */
         t->err = w->smtp_lane.why;
         return OUTCOME_FAILED;
     }
-    if (build(t))
+    if (may_mail(t) || build(t))
         return OUTCOME_FAILED;
     mail = (struct smtp_mail){.from = w->settings->mail_bounce_to,
                               .to = t->job.request.email,

@@ -92,3 +92,22 @@ def test_equal_request_does_not_decide_about_a_mail(queue, start_worker, smtp):
     jobs = queue.settled(2)
     assert jobs[first]["state"] == "failed" and jobs[first]["err_class"] == "ambiguous"
     assert len(smtp.mails_to()) == 1
+
+
+def test_waiting_for_the_server_is_not_ambiguous_again(queue, start_worker, smtp, until):
+    """Mails were on their way when their worker died; then the server is away for long."""
+    smtp.on("", hold_dot=True)
+    first = start_worker(STOPGAP_LEASE="60s")
+    for n in range(2):
+        queue.push(ticket_id=n + 1, email=f"c{n}@example.com")
+    until(lambda: smtp.dots == 2, "mails on their way")
+    first.kill()
+    smtp.forget("")
+    smtp.release()
+    smtp.replies["MAIL"] = "530 5.7.0 Authentication required"
+    second = start_worker(STOPGAP_LEASE="60s", STOPGAP_CONCURRENCY="1")
+    second.allow("lane_closed")
+    until(lambda: len(second.lines(event="job", outcome="waits")) >= 12, "waits")
+    del smtp.replies["MAIL"]
+    jobs = queue.settled(2)
+    assert {(r["state"], r["ambiguous"]) for r in jobs.values()} == {("done", "1")}
