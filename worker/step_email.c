@@ -146,7 +146,7 @@ static int build(struct task *t)
 static int may_mail(struct task *t)
 {
     const struct settings *s = t->worker->settings;
-    int64_t age_ms = worker_now_ms(t->worker) - t->job.issued_ms;
+    int64_t now_ms = worker_now_ms(t->worker);
 
     if (t->job.email_intent.at_ms) {
         count_former_intent(t);
@@ -155,7 +155,12 @@ static int may_mail(struct task *t)
                            "the mail may or may not have been sent: the worker stopped "
                            "while it was on its way");
     }
-    if (age_ms > WHEN_DAY_MS && t->job.mail_serial == 0)
+    if (t->job.expires_ms <= now_ms)
+        return err_set(&t->err, ERR_PERMANENT, 0,
+                       "the license has expired before it could be mailed: "
+                       "`stopgapctl requeue %s --redo sign` makes a new one",
+                       t->job.id);
+    if (now_ms - t->job.issued_ms > WHEN_DAY_MS && t->job.mail_serial == 0)
         return err_set(
             &t->err, ERR_PERMANENT, 0,
             "the license was signed more than 24 hours ago and has too little "

@@ -340,9 +340,10 @@ static void write_error(struct task *t)
 static void forget_error(struct task *t)
 {
     static const char *const fields[] = {"err_class", "err_step", "err_code",
-                                         "err_text"};
+                                         "err_text", "first_error_ms"};
+    bool some = t->job.has_error || t->job.first_error_ms;
 
-    for (size_t i = 0; t->job.has_error && i < ARRAY_LEN(fields); i++)
+    for (size_t i = 0; some && i < ARRAY_LEN(fields); i++)
         queue_write_del(&t->dirty, fields[i]);
 }
 

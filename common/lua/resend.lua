@@ -15,7 +15,7 @@ call('HINCRBY', j, 'resends', 1)
 call('HINCRBY', j, 'mail_serial', 1)
 call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0', 'mail_date_ms',
   int(now))
-call('HDEL', j, 's:email', 'i:email', 'mail_arrived', 'ended_ms')
+call('HDEL', j, 's:email', 'i:email', 'mail_arrived', 'ended_ms', 'first_error_ms')
 call('LPUSH', P .. 'pending', id)
 call('ZREM', P .. 'done', id)
 event(id, 'to be mailed again, asked for by ' .. ARGV[2])

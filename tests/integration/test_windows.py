@@ -111,3 +111,34 @@ def test_waiting_for_the_server_is_not_ambiguous_again(queue, start_worker, smtp
     del smtp.replies["MAIL"]
     jobs = queue.settled(2)
     assert {(r["state"], r["ambiguous"]) for r in jobs.values()} == {("done", "1")}
+
+
+def test_expired_license_is_never_mailed(queue, start_worker, smtp, ctl, until):
+    """Asked for while it was valid, but the server was away until it was not."""
+    worker = start_worker()
+    queue.push()
+    queue.settled(1)
+    first, _ = queue.only("done")
+    worker.stop()
+    ctl.run("resend", first)
+    queue.client.hset(P + "job:" + first, mapping={"iat_ms": 1, "exp_ms": 2})
+    start_worker()
+    record = queue.wait_state(first, "failed")
+    assert "--redo sign" in record["err_text"]
+    assert len(smtp.mails_to()) == 1
+
+
+def test_resend_does_not_give_up_for_old_troubles(queue, start_worker, smtp, ctl):
+    start_worker(STOPGAP_GIVE_UP_AFTER="1s")
+    smtp.on(ADDRESS, rcpt="451 4.7.1 Later", times=1)
+    queue.push()
+    queue.settled(1)
+    first, record = queue.only("done")
+    assert "first_error_ms" not in record
+    # As an older worker left it.
+    queue.client.hset(P + "job:" + first, "first_error_ms", 1)
+    smtp.on(ADDRESS, rcpt="451 4.7.1 Later", times=1)
+    ctl.run("resend", first)
+    queue.settled(1)
+    assert queue.job(first)["state"] == "done"
+    assert len(smtp.mails_to()) == 2
