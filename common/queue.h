@@ -223,9 +223,10 @@ struct queue_requeue {
  * NOTAMBIGUOUS | DUPLICATE first-id */
 int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answer_fn fn,
                   void *arg, struct err *e) MUST_CHECK;
-/* OK id | NONE | STATE state | EXPIRED | SPENT */
-int queue_resend(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
-                 void *arg, struct err *e) MUST_CHECK;
+/* OK id | NONE | STATE state | EXPIRED | SPENT. request: the job that asks for it, which
+ * is granted it once; "": a person does, and is granted it each time. */
+int queue_resend(struct queue *q, const char *id, const char *who, const char *request,
+                 queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;
 /* OK | NONE | STATE state */
 int queue_discard(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
                   void *arg, struct err *e) MUST_CHECK;

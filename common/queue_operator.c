@@ -38,10 +38,10 @@ int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answe
     return ask(q, QUEUE_REQUEUE, texts, fn, arg, e);
 }
 
-int queue_resend(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
-                 void *arg, struct err *e)
+int queue_resend(struct queue *q, const char *id, const char *who, const char *request,
+                 queue_answer_fn fn, void *arg, struct err *e)
 {
-    const char *const texts[] = {id, who, NULL};
+    const char *const texts[] = {id, who, request, NULL};
 
     return ask(q, QUEUE_RESEND, texts, fn, arg, e);
 }

@@ -265,7 +265,7 @@ int client_resend(struct client *c, const char *id, const char *who,
 {
     struct asking a = {c, out};
 
-    return await_answer(c, queue_resend(c->queue, id, who, on_answer, &a, e), e);
+    return await_answer(c, queue_resend(c->queue, id, who, "", on_answer, &a, e), e);
 }
 
 int client_discard(struct client *c, const char *id, const char *who,

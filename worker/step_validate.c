@@ -154,7 +154,8 @@ static void resend_send(struct task *t)
     const struct request *r = &t->job.request;
     struct err e;
 
-    if (queue_resend(t->worker->queue, r->resend_of, r->requested_by, on_resend, t, &e))
+    if (queue_resend(t->worker->queue, r->resend_of, r->requested_by, t->job.id,
+                     on_resend, t, &e))
         (void)task_call_again(t, &e);
 }
 

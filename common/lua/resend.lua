@@ -1,6 +1,9 @@
 -- uses: prelude view
--- ARGV id, who -> {'OK', id} | {'NONE'} | {'STATE', state} | {'EXPIRED'} | {'SPENT'}
-local id = ARGV[1]
+-- ARGV id, who, the request that asks for it or '' -> {'OK', id} | {'NONE'} | {'STATE', state} | {'EXPIRED'} | {'SPENT'}
+-- A request is granted once, however often its worker asks.
+local id, request = ARGV[1], ARGV[3]
+local granted = request ~= '' and call('HGET', job(request), 'resent')
+if granted then return {'OK', granted} end
 for i = 1, 5 do
   local first = call('HGET', job(id), 'dup_of')
   if first then id = first else break end
@@ -16,6 +19,7 @@ call('HINCRBY', j, 'mail_serial', 1)
 call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0', 'mail_date_ms',
   int(now))
 call('HDEL', j, 's:email', 'i:email', 'mail_arrived', 'ended_ms', 'first_error_ms')
+if request ~= '' then call('HSET', job(request), 'resent', id) end
 call('LPUSH', P .. 'pending', id)
 call('ZREM', P .. 'done', id)
 event(id, 'to be mailed again, asked for by ' .. ARGV[2])

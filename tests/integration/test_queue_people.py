@@ -325,7 +325,7 @@ def sent(q, name="a", **fields):
 
 
 def resend(q, i):
-    return q.changes("resend", i, "op")
+    return q.changes("resend", i, "op", "")
 
 
 def test_resend_three_times(q):
@@ -344,6 +344,13 @@ def test_resend_three_times(q):
         q.redis.hset(q.key("job:" + i), mapping={
             "state": "done", "s:email": "1", "i:email": "1", "mail_arrived": "1", "ended_ms": "1"})
     assert resend(q, i) == (["SPENT"], {})
+
+
+def test_resend_is_granted_to_a_request_once(q):
+    i, request = sent(q, "a"), q.active("request")
+    answer, changed = q.changes("resend", i, "agent", request)
+    assert answer == ["OK", i] and changed["job:" + request] == {"resent": i}
+    assert q.changes("resend", i, "agent", request) == (["OK", i], {})
 
 
 def test_resend_refused(q):

@@ -132,7 +132,7 @@ class Run:
 
     def resend(self):
         i = self.some_id()
-        assert self.q.run("resend", i, "op") == self.m.resend(i)
+        assert self.q.run("resend", i, "op", "") == self.m.resend(i)
 
     def discard(self):
         i = self.some_id()

@@ -142,3 +142,24 @@ def test_resend_does_not_give_up_for_old_troubles(queue, start_worker, smtp, ctl
     queue.settled(1)
     assert queue.job(first)["state"] == "done"
     assert len(smtp.mails_to()) == 2
+
+
+def test_resend_asked_once_is_done_once(queue, start_worker, smtp, until):
+    """Its worker dies after it asked, before the request has ended."""
+    worker = start_worker(STOPGAP_LEASE="60s")
+    queue.push()
+    queue.settled(1)
+    first, _ = queue.only("done")
+    worker.stop()
+    raw = json.dumps({"resend": first, "requested_by": "agent"})
+    request = in_hands(queue, "w:00000000:1:1:n", raw=raw)
+    queue.client.zadd(P + "workers", {"w:00000000:1:1:n": 1})
+    # What that worker did before it died.
+    from testenv.scripts import Scripts
+    Scripts(queue.redis.path).run("resend", first, "agent", request)
+    start_worker(STOPGAP_LEASE="1s")
+    queue.settled(2)
+    assert queue.job(request)["state"] == "done"
+    assert queue.job(request)["dup_of"] == first
+    assert queue.job(first)["resends"] == "1"
+    assert len(smtp.mails_to()) == 2
