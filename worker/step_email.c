@@ -67,6 +67,16 @@ static enum outcome conclude(struct task *t)
     return OUTCOME_FAILED;
 }
 
+/* What a server says of one mailbox for now says nothing of the server. */
+static void report_to_lane(struct task *t, const struct smtp_result *result)
+{
+    const struct err fine = {.class = ERR_NONE};
+    bool mailbox = result->stage == SMTP_RCPT && result->err.code >= 450;
+
+    worker_lane_report(t->worker, &t->worker->smtp_lane,
+                       mailbox ? &fine : &result->err);
+}
+
 static void on_sent(void *arg, const struct smtp_result *result)
 {
     struct task *t = arg;
@@ -74,7 +84,7 @@ static void on_sent(void *arg, const struct smtp_result *result)
     t->smtp = NULL;
     t->mail_err = result->err;
     mem_set(&t->mail_reply, result->reply);
-    worker_lane_report(t->worker, &t->worker->smtp_lane, &result->err);
+    report_to_lane(t, result);
     if (!t->cancelling &&
         !t->call) /* else Redis's answer about the intent comes first */
         task_resume(t, conclude(t));

@@ -163,3 +163,11 @@ def test_resend_asked_once_is_done_once(queue, start_worker, smtp, until):
     assert queue.job(request)["dup_of"] == first
     assert queue.job(first)["resends"] == "1"
     assert len(smtp.mails_to()) == 2
+
+
+def test_one_greylisted_mailbox_is_not_the_server(queue, worker, smtp, until):
+    smtp.on(ADDRESS, rcpt="451 4.7.1 Greylisted, come back", times=7)
+    queue.push()
+    queue.settled(1)
+    queue.only("done")
+    assert not worker.lines(event="lane_closed")
