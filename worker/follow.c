@@ -143,7 +143,10 @@ static void on_noted_saved(void *arg, bool unchanged, const struct err *e)
     (void)unchanged;
     (void)
         e; /* if it was not kept, the comment may stand there twice; it says the same */
-    close_issue(it);
+    if (it->follow->stopped)
+        item_free(it); /* the issue is closed when its hold ends */
+    else
+        close_issue(it);
 }
 
 static void on_noted(void *arg, const struct gitlab_result *r)
@@ -242,7 +245,7 @@ static void on_intent(void *arg, bool unchanged, const struct err *e)
 
     (void)unchanged;
     queue_write_reset(&it->write);
-    if (e->class == ERR_NONE)
+    if (e->class == ERR_NONE && !it->follow->stopped)
         act(it);
     else
         item_free(it); /* still in Redis: it comes again when its hold ends */
@@ -318,8 +321,9 @@ static void on_taken(void *arg, const struct queue_follows *batch, const struct 
     const struct worker *w = f->worker;
 
     f->taking = false;
-    if (e->class != ERR_NONE)
-        return; /* the next beat says when something is due */
+    if (e->class != ERR_NONE || f->stopped)
+        return; /* the next beat, or the end of their hold, says when something is due
+                 */
     for (size_t i = 0; i < batch->count; i++)
         begin(f, batch, i);
     if (batch->due_ms >= 0)

@@ -15,7 +15,8 @@ struct follow *follow_new(struct worker *w);
 void follow_poke(struct follow *f);
 void follow_due(struct follow *f, int64_t at_ms);
 
-/* Stops taking items; those under way end by themselves. */
+/* Stops taking items and beginning anything for them; GitLab calls under way end by
+ * themselves. */
 void follow_stop(struct follow *f);
 
 /* Only with nothing under way and after the loop has closed its timer. */

@@ -430,6 +430,16 @@ static enum job_step next_step(const struct task *t)
     return s;
 }
 
+/* True: no step is begun any more, the job is on its way back. */
+static bool given_back(struct task *t)
+{
+    if (!t->worker->ending)
+        return false;
+    (void)err_set(&t->err, ERR_CANCELLED, 0, "this worker stops");
+    settle_failed(t);
+    return true;
+}
+
 /* The only function that moves a task on. True: there is more to run now. */
 static bool apply(struct task *t, enum outcome outcome)
 {
@@ -445,13 +455,8 @@ static bool apply(struct task *t, enum outcome outcome)
     }
     t->at = next_step(t);
     t->step_since_ms = worker_loop_ms(t->worker);
-    if (t->at < STEP_ACK && t->worker->ending) {
-        (void)err_set(&t->err, ERR_CANCELLED, 0, "this worker stops");
-        settle_failed(t);
-        return false;
-    }
     if (t->at < STEP_ACK)
-        return true;
+        return !given_back(t);
     forget_error(t);
     finish(t, QUEUE_DONE, 0);
     return false;
@@ -530,5 +535,6 @@ void task_start(struct worker *w, struct job *job, bool solo)
         finish(t, QUEUE_DONE, 0);
         return;
     }
-    advance(t);
+    if (!given_back(t))
+        advance(t);
 }

@@ -186,11 +186,23 @@ static void begin_job(struct worker *w, const struct queue_batch *b, size_t i)
     task_refuse(w, &job, &e);
 }
 
+/* True: this worker drains and has nothing left, not even a claim under way, whose jobs
+ * would stay in its hands until its lease runs out. */
+static bool drained(const struct worker *w)
+{
+    return w->mode == WORKER_DRAINING && w->task_count == 0 && !w->taking &&
+           !w->closing;
+}
+
 static void on_taken(void *arg, const struct queue_batch *b, const struct err *e)
 {
     struct worker *w = arg;
 
     w->taking = false;
+    if (drained(w) && b->count == 0) {
+        worker_stop(w);
+        return;
+    }
     if (e->class != ERR_NONE)
         return; /* the next beat pumps again */
     set_clock(w, b->now_ms);
@@ -227,7 +239,7 @@ static void pump(struct worker *w)
 
 void worker_task_ended(struct worker *w)
 {
-    if (w->mode == WORKER_DRAINING && w->task_count == 0)
+    if (drained(w))
         worker_stop(w);
     else
         pump(w);
@@ -500,7 +512,7 @@ void worker_drain(struct worker *w)
     }
     w->mode = WORKER_DRAINING;
     log_msg(LOG_INFO, "drain", "%zu jobs to finish", w->task_count);
-    if (w->task_count == 0) {
+    if (drained(w)) {
         worker_stop(w);
         return;
     }

@@ -171,3 +171,60 @@ def test_one_greylisted_mailbox_is_not_the_server(queue, worker, smtp, until):
     queue.settled(1)
     queue.only("done")
     assert not worker.lines(event="lane_closed")
+
+
+def take_in_hand(queue, worker, redis, until):
+    """TERM with a claim under way that Redis answers later."""
+    worker.signal(signal.SIGTSTP)
+    worker.wait_for(event="quiet")
+    queue.push()
+    until(lambda: queue.jobs("queued"), "adopted, not taken")
+    redis.freeze()
+    worker.signal(signal.SIGCONT)
+    worker.wait_for(event="running")
+    worker.term()
+    worker.wait_for(event="drain")
+
+
+def test_term_while_a_claim_is_under_way(queue, start_worker, redis, until):
+    """The worker hears of what it was given before it leaves, and finishes it."""
+    worker = start_worker()
+    take_in_hand(queue, worker, redis, until)
+    redis.thaw()
+    assert worker.wait() == 0
+    assert queue.only()[1]["state"] == "done"
+
+
+def test_claim_that_comes_after_the_drain_deadline(queue, start_worker, redis, until):
+    worker = start_worker(STOPGAP_DRAIN_TIMEOUT="100ms")
+    take_in_hand(queue, worker, redis, until)
+    worker.wait_for(lambda line: "deadline" in line["msg"], event="drain")
+    redis.thaw()
+    assert worker.wait() == 0
+    _, record = queue.only()
+    assert (record["state"], record["attempt"]) == ("queued", "0")
+
+
+def test_follow_up_that_comes_after_the_drain_deadline(queue, start_worker, redis, smtp, gitlab,
+                                                       until):
+    """It was asked for in time, but its answer finds GitLab's client gone."""
+    worker = start_worker(STOPGAP_DRAIN_TIMEOUT="2s")
+    queue.push(users=0)
+    queue.settled(1)
+    failed, _ = queue.only("failed")
+    until(lambda: not queue.client.zcard(P + "follow"), "reported")
+    smtp.on(ADDRESS, hold_dot=True)
+    queue.push()
+    until(lambda: smtp.dots, "a mail on its way")
+    s, us = queue.client.time()
+    queue.client.zadd(P + "follow", {"report " + failed: s * 1000 + us // 1000 + 1500})
+    seen = queue.client.hget(P + "winfo:" + wid_of(queue, until), "beat_ms")
+    until(lambda: queue.client.hget(P + "winfo:" + wid_of(queue, until), "beat_ms") > seen,
+          "a beat")
+    redis.freeze()
+    worker.term()
+    worker.wait_for(lambda line: "deadline" in line["msg"], event="drain")
+    redis.thaw()
+    worker.wait()
+    worker.check(status=worker.status if worker.status in (0, 1) else 0)
+    assert queue.client.zscore(P + "follow", "report " + failed)
