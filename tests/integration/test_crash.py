@@ -41,7 +41,7 @@ def test_killed_five_times_in_the_middle(queue, start_worker, gitlab, smtp, unti
     worker = start_worker(STOPGAP_CONCURRENCY="16")
     push(queue, JOBS)
     for _ in range(5):
-        worker.wait_for(event="job", outcome="done", count=25)
+        worker.wait_for(event="job", outcome="done", count=20)
         assert queue.client.zcard("stopgap:{licenses}:done") < JOBS  # in the middle indeed
         worker.kill()
         worker = start_worker(STOPGAP_CONCURRENCY="16")

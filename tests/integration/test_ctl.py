@@ -406,7 +406,7 @@ def test_stats(ctl, put, redis):
 
 def test_stats_watch_goes_on_until_interrupted(ctl_env):
     watch = process.start([process.program("stopgapctl"), "stats", "--watch", "--json"],
-                          env={**os.environ, **ctl_env}, stdout=subprocess.PIPE)
+                          env={"PATH": os.environ["PATH"], **ctl_env}, stdout=subprocess.PIPE)
     try:
         lines = [json.loads(watch.stdout.readline()) for _ in range(2)]
     finally:
@@ -560,5 +560,5 @@ def test_a_closed_pipe_is_no_failure(ctl_env, put):
         put(n, "done")
     done = subprocess.run(
         ["sh", "-c", f"{process.program('stopgapctl')} list | true"],
-        env={**os.environ, **ctl_env}, stderr=subprocess.PIPE, timeout=30, check=True)
+        env={"PATH": os.environ["PATH"], **ctl_env}, stderr=subprocess.PIPE, timeout=30, check=True)
     assert done.stderr == b""
