@@ -223,8 +223,8 @@ struct queue_requeue {
  * NOTAMBIGUOUS | DUPLICATE first-id */
 int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answer_fn fn,
                   void *arg, struct err *e) MUST_CHECK;
-/* OK id | NONE | STATE state | EXPIRED | SPENT. request: the job that asks for it, which
- * is granted it once; "": a person does, and is granted it each time. */
+/* OK id | NONE | STATE state | EXPIRED | SPENT. request: the job that asks for it,
+ * which is granted it once; "": a person does, and is granted it each time. */
 int queue_resend(struct queue *q, const char *id, const char *who, const char *request,
                  queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;
 /* OK | NONE | STATE state */

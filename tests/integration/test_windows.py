@@ -228,3 +228,21 @@ def test_follow_up_that_comes_after_the_drain_deadline(queue, start_worker, redi
     worker.wait()
     worker.check(status=worker.status if worker.status in (0, 1) else 0)
     assert queue.client.zscore(P + "follow", "report " + failed)
+
+
+def test_connections_cut_again_and_again(queue, start_worker, redis, smtp, gitlab, until):
+    """Any answer may be the one that is lost."""
+    smtp.on("", delay_dot=0.02)
+    worker = start_worker(STOPGAP_LEASE="1s")
+    for n in range(100):
+        queue.push(ticket_id=n + 1, email=f"c{n}@example.com", requested_by=f"agent{n}")
+
+    def cut():
+        redis.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        return len(worker.lines(event="redis_down")) >= 8
+    until(cut, "cut off eight times", 60)
+    jobs = queue.settled(100, deadline=60)
+    assert {r["state"] for r in jobs.values()} == {"done"}
+    assert not any("losses" in r for r in jobs.values())
+    assert len(gitlab.issues("[Success]")) == len(smtp.mails_to()) == 100
+    assert not queue.client.keys(P + "proc:*")
