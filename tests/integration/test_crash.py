@@ -37,7 +37,7 @@ def judge(queue, gitlab, smtp, count):
 def test_killed_five_times_in_the_middle(queue, start_worker, gitlab, smtp, until):
     """Each worker gets some work done before it dies: a job whose third worker in a row
     dies without a checkpoint is poison, and this test is not about that."""
-    smtp.on("", delay_dot=0.05)
+    smtp.on("", delay_dot=0.15)
     worker = start_worker(STOPGAP_CONCURRENCY="16")
     push(queue, JOBS)
     for _ in range(5):
