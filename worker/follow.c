@@ -3,6 +3,7 @@
 #include "follow.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,6 +296,16 @@ static void start(struct item *it)
 
 /* ---- taking items ---- */
 
+/* A record that does not read: all that can be told is that, and its id. */
+static void tell_unreadable(struct item *it, const struct err *e)
+{
+    log_msg(LOG_ERROR, "unreadable_record", "%s: %s", it->what.id, e->text);
+    (void)snprintf(it->job.id, sizeof it->job.id, "%s", it->what.id);
+    it->job.state = JOB_FAILED;
+    it->job.has_error = true;
+    it->job.error = *e;
+}
+
 static void begin(struct follow *f, const struct queue_follows *batch, size_t i)
 {
     struct item *it = mem_new(1, sizeof *it);
@@ -304,10 +315,11 @@ static void begin(struct follow *f, const struct queue_follows *batch, size_t i)
     f->under_way++;
     queue_write_init(&it->write);
     if (queue_follow_item(batch, i, &it->what, &it->job, &e)) {
-        log_msg(e.class == ERR_CANCELLED ? LOG_INFO : LOG_ERROR, "follow_up", "%s",
-                e.text);
-        item_free(it);
-        return;
+        if (e.class == ERR_CANCELLED || !it->what.id) {
+            item_free(it); /* of a newer worker: left to it */
+            return;
+        }
+        tell_unreadable(it, &e);
     }
     it->kind = mem_strdup(it->what.kind);
     it->id = mem_strdup(it->what.id);

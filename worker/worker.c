@@ -261,6 +261,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
 {
     struct worker *w = arg;
 
+    w->beating = false;
     if (e->class != ERR_NONE) {
         log_msg(LOG_WARN, "beat", "%s", e->text);
         return;
@@ -300,8 +301,11 @@ static void beat(struct worker *w)
                               .state = states[w->mode]};
     struct err e;
 
+    if (w->beating)
+        return; /* the lease counts from the beat that is answered */
     w->beat_sent_ms = worker_loop_ms(w);
-    if (queue_beat(w->queue, &info, on_beat, w, &e))
+    w->beating = queue_beat(w->queue, &info, on_beat, w, &e) == 0;
+    if (!w->beating)
         return; /* not connected: on_up beats */
     if (w->beats++ % TRIM_EVERY_BEATS == 0 && queue_trim(w->queue, on_trimmed, w, &e))
         on_trimmed(w, false, &e);

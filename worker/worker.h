@@ -57,6 +57,7 @@ struct worker {
     bool looking;    /* for jobs of a predecessor on this host, before any others */
     bool taking;     /* a take is under way */
     int64_t reap_after_ms;                /* loop clock: reap nobody before */
+    bool beating;                         /* a beat is under way */
     int64_t beat_sent_ms, lease_until_ms; /* loop clock */
     int64_t redis_offset_ms;              /* Redis's clock minus the loop's */
     bool waiting[2]; /* a blocking wait is under way on inbox, pending */

@@ -42,7 +42,7 @@ def test_what_is_in_flight_is_not_handed_back(queue, worker, smtp, until):
     assert len(smtp.mails_to()) == 2
 
 
-def test_record_that_cannot_be_read_fails(queue, start_worker, until):
+def test_record_that_cannot_be_read_fails(queue, start_worker, gitlab, until):
     worker = start_worker()
     worker.allow("unreadable_record", "follow_up")
     queue.client.hset(P + "job:" + "b" * 26, mapping={
@@ -52,6 +52,9 @@ def test_record_that_cannot_be_read_fails(queue, start_worker, until):
     record = queue.wait_state("b" * 26, "failed")
     assert record["err_class"] == "bug" and "iat_ms" in record["err_text"]
     assert not queue.client.keys(P + "proc:*")
+    issue = until(lambda: gitlab.issues("[Failed]"), "the failure issue")[0]
+    assert "iat_ms" in issue["description"]
+    until(lambda: not queue.client.exists(P + "follow"), "reported once")
 
 
 def test_cap_counts_also_after_a_retry(queue, start_worker, smtp, gitlab):
