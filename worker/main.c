@@ -200,6 +200,12 @@ int main(int argc, char **argv)
             env_file = optarg;
         check = check || opt == 'c';
     }
+    if (optind < argc) {
+        (void)fprintf(stderr, "stopgap-worker: \"%s\": takes options only\n",
+                      argv[optind]);
+        usage(stderr);
+        return 2;
+    }
     if (secret_harden_process(&e))
         log_msg(LOG_WARN, "harden", "%s", e.text);
     settings = load_settings(env_file);

@@ -99,9 +99,9 @@ def start_worker(env):
     need("stopgap-worker")
     workers = []
 
-    def start(ready=True, **changes):
+    def start(ready=True, args=(), **changes):
         settings = {k: v for k, v in {**env, **changes}.items() if v is not None}
-        worker = Worker(settings, ready=False)
+        worker = Worker(settings, ready=False, args=args)
         workers.append(worker)
         if ready:
             worker.wait_for(event="ready")
