@@ -112,6 +112,7 @@ pytests() {
     bad=$(($(pytest_count failed) + $(pytest_count error)))
     [ "$rc" = 0 ] || [ "$bad" -gt 0 ] || bad=1
     [ "$bad" = 0 ] || cat "$work/log"
+    [ "$bad" != 0 ] || sed -n '/^SKIPPED/p' "$work/log" # what was not shown, and why
     [ "$rc" != 124 ] || echo "$1: not done after $3 s"
     count "$(pytest_count passed)" "$bad" "$(pytest_count skipped)"
 }
