@@ -7,6 +7,7 @@
 #define STOPGAP_ISSUE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "buf.h"
 #include "job.h"
@@ -38,6 +39,16 @@ void issue_success_text(const struct job *j, struct buf *out);
  * (`stopgapctl requeue ID`), raw bytes of an unreadable request (escaped, bounded),
  * `Ticket:` and `Job:` lines. late: "still trying" wording. */
 void issue_failed_text(const struct job *j, bool late, struct buf *out);
+
+/* One issue in place of many: requests that could not be read, too many for an issue
+ * each. */
+struct issue_shared {
+    const char *id; /* by which the issue is known again */
+    int64_t count, since_ms;
+    const char *last_ids; /* of jobs, the youngest first, blank-separated */
+};
+void issue_shared_title(const struct issue_shared *s, struct buf *out);
+void issue_shared_text(const struct issue_shared *s, struct buf *out);
 
 /* Comment on j's failure issue when the ticket's license went out after all (by
  * j->fixed_by, or by j itself), or when the job was discarded. success_url may be NULL.

@@ -169,11 +169,15 @@ int queue_point_at(struct queue *q, const struct job *job, const char *event,
 
 /* Follow-ups: what happens after, outside the job's slot. */
 struct queue_follow {
-    const char *kind; /* "report", "late" */
+    const char *kind; /* "report", "late", "shared" */
     const char *id;
     char token[24];
     int64_t earlier_intent_ms; /* 0: the first attempt; else look before creating */
     const char *fixed_url;     /* issue of the job that solved this one, "" if none */
+    /* Of kind "shared", one issue for many reports, which has an id of its own. Else 0
+     * and "". */
+    int64_t since_ms, count;
+    const char *last_ids; /* the youngest first, blank-separated */
 };
 struct queue_follows {
     int64_t now_ms;

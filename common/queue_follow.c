@@ -36,13 +36,16 @@ int queue_follow_item(const struct queue_follows *f, size_t i, struct queue_foll
 {
     const struct redisReply *r = queue_item(f->reply, 2 + i);
 
-    if (reply_count(r) != 6)
+    if (reply_count(r) != 6 && reply_count(r) != 9)
         return err_set(e, ERR_BUG, 0, "follow_take answered something else");
     out->kind = queue_str_at(r, 0);
     out->id = queue_str_at(r, 1);
     (void)snprintf(out->token, sizeof out->token, "%s", queue_str_at(r, 2));
     out->earlier_intent_ms = queue_int_at(r, 3);
     out->fixed_url = queue_str_at(r, 4);
+    out->since_ms = queue_item(r, 6) ? queue_int_at(r, 6) : 0;
+    out->count = queue_item(r, 7) ? queue_int_at(r, 7) : 0;
+    out->last_ids = queue_str_at(r, 8);
     return queue_decode_hash(reply_at(r, 5), out->id, job, e);
 }
 

@@ -31,7 +31,7 @@ struct follow {
 struct item {
     struct follow *follow;
     struct queue_follow what;
-    char *kind, *id, *fixed_url;
+    char *kind, *id, *fixed_url, *last_ids;
     struct job job;
     struct queue_write write;
 };
@@ -49,6 +49,7 @@ static void item_free(struct item *it)
     free(it->kind);
     free(it->id);
     free(it->fixed_url);
+    free(it->last_ids);
     free(it);
     f->under_way--;
     take(f);
@@ -189,6 +190,11 @@ static bool is_late(const struct item *it)
     return !strcmp(it->kind, "late");
 }
 
+static bool is_shared(const struct item *it)
+{
+    return !strcmp(it->kind, "shared");
+}
+
 static void opened(struct item *it, const struct gitlab_result *r)
 {
     it->job.report_iid = r->iid;
@@ -210,18 +216,35 @@ static void on_opened(void *arg, const struct gitlab_result *r)
     done(it, is_late(it) ? "said that it is late" : "reported");
 }
 
+static void write_texts(const struct item *it, struct buf *title, struct buf *text)
+{
+    const struct issue_shared shared = {.id = it->id,
+                                        .count = it->what.count,
+                                        .since_ms = it->what.since_ms,
+                                        .last_ids = it->last_ids};
+
+    if (is_shared(it)) {
+        issue_shared_title(&shared, title);
+        issue_shared_text(&shared, text);
+    } else {
+        issue_title(is_late(it) ? ISSUE_LATE : ISSUE_FAILED, &it->job, title);
+        issue_failed_text(&it->job, is_late(it), text);
+    }
+}
+
 static void open_issue(struct item *it)
 {
     struct gitlab *g = it->follow->worker->gitlab;
+    /* People close the shared one, and more come: nobody here hears of the closing. */
+    bool reopen = it->job.report_closed || is_shared(it);
     struct buf title, text;
 
     buf_init(&title, 2048);
     buf_init(&text, ISSUE_TEXT_MAX);
-    issue_title(is_late(it) ? ISSUE_LATE : ISSUE_FAILED, &it->job, &title);
-    issue_failed_text(&it->job, is_late(it), &text);
+    write_texts(it, &title, &text);
     if (it->job.report_iid)
         gitlab_update(g, GITLAB_REPORT, it->job.report_iid, title.data, text.data,
-                      it->job.report_closed ? "reopen" : NULL, on_opened, it);
+                      reopen ? "reopen" : NULL, on_opened, it);
     else
         gitlab_create(g, GITLAB_REPORT, title.data, text.data, on_opened, it);
     buf_done(&text);
@@ -324,6 +347,7 @@ static void begin(struct follow *f, const struct queue_follows *batch, size_t i)
     it->kind = mem_strdup(it->what.kind);
     it->id = mem_strdup(it->what.id);
     it->fixed_url = mem_strdup(it->what.fixed_url);
+    it->last_ids = mem_strdup(it->what.last_ids);
     start(it);
 }
 

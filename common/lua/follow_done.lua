@@ -1,10 +1,20 @@
--- uses: prelude write
+-- uses: prelude write view shared
 -- ARGV kind, id, token, delay_ms (-1: finished), then as in write
 -- -> {1}; {0} if the item was scheduled anew meanwhile (it will run again)
-local id, m = ARGV[2], ARGV[1] .. ' ' .. ARGV[2]
-if call('EXISTS', job(id)) == 1 then write(job(id), 5) end
+local kind, id, m = ARGV[1], ARGV[2], ARGV[1] .. ' ' .. ARGV[2]
+local r, again = record(kind, id), ARGV[4] ~= '-1' and now + tonumber(ARGV[4])
+if call('EXISTS', r) == 1 then
+  write(r, 5)
+  if kind ~= 'shared' then
+    if not again then review(id) end
+  elseif not again then
+    local f = call('HMGET', r, 'count', 'taken')
+    call('HSET', r, 'told_ms', int(now))
+    again = f[1] ~= f[2] and now + PAUSE -- more have come meanwhile
+  end
+end
 local score = call('ZSCORE', P .. 'follow', m)
 if not score or int(tonumber(score)) ~= ARGV[3] then return {0} end
-if ARGV[4] == '-1' then call('ZREM', P .. 'follow', m)
-else call('ZADD', P .. 'follow', now+tonumber(ARGV[4]), m) end
+if again then call('ZADD', P .. 'follow', again, m)
+else call('ZREM', P .. 'follow', m) end
 return {1}

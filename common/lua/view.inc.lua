@@ -3,7 +3,7 @@ local function masked(s)
   return (string.gsub(s, '(%w?)[^%s<>%(%)%[%]:;,"@]*@', '%1***@'))
 end
 
-local function view(id)
+local function view(id, aside)
   local f = call('HMGET', job(id), 'state', 'ticket', 's:validate', 's:sign', 's:email',
     's:record', 's:close', 'err_class', 'err_text', 'issue_url', 'report_url', 'dup_of',
     'exp_ms')
@@ -24,7 +24,11 @@ local function view(id)
   end
   local keep = call('HGET', P .. 'cfg', 'retention_ms') or '2592000000'
   call('SET', P .. 'view:' .. id, text, 'PX', keep)
-  if f[2] and not f[12] then
-    call('SET', P .. 'view:t:' .. f[2], text, 'PX', keep)
-  end
+  if not f[2] or f[12] then return end
+  local there = aside and call('GET', P .. 'view:t:' .. f[2])
+  if there and not string.find(there, '"job_id":"' .. id .. '"', 1, true) then return end
+  call('SET', P .. 'view:t:' .. f[2], text, 'PX', keep)
 end
+
+-- After a follow-up: meanwhile the ticket's view may have become another job's.
+local function review(id) view(id, true) end

@@ -620,7 +620,7 @@ def test_follow_done(q):
         [1], {"job:" + i: {"x": "1"}, "follow": {"report " + i: "NOW+20"}})
     token = "%d" % q.redis.zscore(q.key("follow"), "report " + i)
     assert q.changes("follow_done", "report", i, token, -1, *write({"report_iid": "4"})) == (
-        [1], {"job:" + i: {"report_iid": "4"}, "follow": None})
+        [1], {"job:" + i: {"report_iid": "4"}, "follow": None, "view:" + i: "failed"})
 
 
 def test_follow_done_when_scheduled_anew(q):
@@ -628,9 +628,9 @@ def test_follow_done_when_scheduled_anew(q):
     follow(q, "report", i)
     token = q.run("follow_take", 5, 60000)[2][2]
     follow(q, "report", i, 0)
-    for delay in (-1, 20000):
+    for delay in (20000, -1):
         assert q.changes("follow_done", "report", i, token, delay, *write({"y": str(delay)})) == (
-            [0], {"job:" + i: {"y": str(delay)}})
+            [0], {"job:" + i: {"y": str(delay)}, **({"view:" + i: "failed"} if delay < 0 else {})})
     q.redis.delete(q.key("job:" + i))  # trimmed meanwhile: no half record comes back
     assert q.changes("follow_done", "report", i, "", 0, *write({"y": "1"})) == ([0], {})
 

@@ -478,6 +478,35 @@ static void test_marker(void **state)
     assert_false(issue_has_marker("Job: 0123456789abcdefghjkmnpqrt", ID));
 }
 
+static void test_shared(void **state)
+{
+    const struct issue_shared one = {.id = "0123456789abcdefghjkmnpqrs",
+                                     .count = 1,
+                                     .since_ms = 1700000000000,
+                                     .last_ids = "aaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    struct issue_shared many = one;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, ISSUE_TEXT_MAX);
+    issue_shared_title(&one, &out);
+    assert_string_equal(out.data, "[Failed] - Could not read 1 request");
+    buf_reset(&out);
+    many.count = 1234;
+    many.last_ids = "bbbbbbbbbbbbbbbbbbbbbbbbbb aaaaaaaaaaaaaaaaaaaaaaaaaa";
+    issue_shared_title(&many, &out);
+    assert_string_equal(out.data, "[Failed] - Could not read 1234 requests");
+    buf_reset(&out);
+    issue_shared_text(&many, &out);
+    assert_non_null(strstr(out.data, "**1234** since 2023-11-14T22:13:20Z are"));
+    assert_non_null(strstr(out.data, "\nstopgapctl show bbbbbbbbbbbbbbbbbbbbbbbbbb\n"));
+    assert_non_null(strstr(out.data, "\n- `bbbbbbbbbbbbbbbbbbbbbbbbbb`\n"
+                                     "- `aaaaaaaaaaaaaaaaaaaaaaaaaa`\n\n"));
+    assert_true(issue_has_marker(out.data, many.id));
+    assert_false(issue_has_marker(out.data, "aaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    buf_done(&out);
+}
+
 static void assert_span(const char *text, size_t max, const char *wanted)
 {
     struct buf b;
@@ -539,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_foreign_text_cannot_act),
         cmocka_unit_test(test_solved_comment),
         cmocka_unit_test(test_marker),
+        cmocka_unit_test(test_shared),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_plain_url),
     };
