@@ -87,6 +87,8 @@ class Fault:
     path: str = "/issues"  # the path ends so; "" is any
     seconds: float = 1.0  # of `slow`
     retry_after: int = 1  # of `throttle_429`
+    status: int = 422  # of `answer`
+    body: str = ""  # the same: as it is; surrogates stand for bytes
 
 
 # kind: (effect first, answer). The answer: status, headers, body; None: hang up.
@@ -123,7 +125,7 @@ FAULTS = {
 # These need more than a fixed answer.
 SPECIAL_FAULTS = frozenset(
     "throttle_429 slow slow_after never never_after cut labels_dropped not_confidential "
-    "not_closed".split()
+    "not_closed answer".split()
 )
 
 
@@ -467,6 +469,8 @@ class Handler:
             return self._hang_up(request)
         if kind == "throttle_429":
             return self._respond(entry, 429, "Retry later", self._throttle(fault))
+        if kind == "answer":
+            return self._respond(entry, fault.status, fault.body)
         effect_first, answer = FAULTS.get(kind, (True, ()))
         status = body = headers = None
         if effect_first:
@@ -581,7 +585,8 @@ class Handler:
             headers["Content-Type"] = "application/json"
         else:
             headers["Content-Type"] = "text/plain"
-        return web.Response(status=status, body=body.encode(), headers=headers)
+        return web.Response(status=status, body=body.encode("utf-8", "surrogateescape"),
+                            headers=headers)
 
     @staticmethod
     def _hang_up(request):

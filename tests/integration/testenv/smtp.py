@@ -107,7 +107,8 @@ class Session:
         lines = text.split("\n")
         for n, line in enumerate(lines):
             mark = " " if n == len(lines) - 1 else "-"
-            self.writer.write(f"{line[:3]}{mark}{line[4:]}\r\n".encode())
+            reply = f"{line[:3]}{mark}{line[4:]}\r\n"
+            self.writer.write(reply.encode("utf-8", "surrogateescape"))
         await self.writer.drain()
         return not text.startswith("421")
 
