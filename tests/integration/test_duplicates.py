@@ -148,3 +148,97 @@ def test_caps(queue, start_worker, smtp, ctl, until, gitlab):
     ctl.run("requeue", failed, "--lift-limit")
     queue.wait_state(failed, "done")
     assert len(smtp.mails_to()) == 3
+
+
+def test_same_while_the_first_is_delayed(queue, start_worker, smtp, gitlab, until):
+    smtp.on("customer@example.com", rcpt="451 4.3.0 later", times=1)
+    start_worker(STOPGAP_BACKOFF_BASE="30s", STOPGAP_BACKOFF_CAP="30s")
+    queue.push()
+    until(lambda: queue.jobs("delayed"), "the first waits")
+    first, record = queue.only()
+    queue.push(note="where is it?")
+    until(lambda: queue.jobs("done"), "the second has ended")
+    (second,) = queue.jobs("done")
+    is_duplicate(queue, (second, queue.job(second)), (first, None))
+    # Nothing has been hurried or counted.
+    assert queue.job(first)["state"] == "delayed"
+    assert queue.job(first)["due_ms"] == record["due_ms"] and "reruns" not in queue.job(first)
+    due = queue.client.zscore("stopgap:{licenses}:delayed", first)
+    queue.client.zincrby("stopgap:{licenses}:delayed", -(due - 1), first)  # its time has come
+    queue.settled(2)
+    assert len(smtp.mails_to()) == len(gitlab.issues("[Success]")) == 1
+
+
+def test_same_while_the_first_runs(queue, worker, smtp, gitlab, until):
+    smtp.on("customer@example.com", hold_dot=True)
+    queue.push()
+    until(lambda: smtp.dots, "the first mail is on its way")
+    (first,) = queue.jobs()
+    queue.push()
+    until(lambda: queue.jobs("done"), "the second has ended")
+    assert queue.job(first)["state"] == "active"
+    smtp.release()
+    queue.settled(2)
+    assert len(smtp.mails_to()) == 1 and queue.job(first)["state"] == "done"
+
+
+def test_same_after_the_license_has_ended(queue, worker, smtp, gitlab):
+    queue.push()
+    queue.settled(1)
+    first, record = queue.only("done")
+    queue.client.hset("stopgap:{licenses}:job:" + first, "exp_ms",
+                      int(queue.client.time()[0]) * 1000 - 1)
+    queue.push()
+    jobs = queue.settled(2)
+    second = next(r for i, r in jobs.items() if i != first)
+    assert second["state"] == "done" and "dup_of" not in second
+    assert second["lic_id"] != record["lic_id"] and second["earlier"] == first
+    assert len(smtp.mails_to()) == len(gitlab.issues("[Success]")) == 2
+    queue.push()  # and now that one counts
+    jobs = queue.settled(3)
+    assert list(jobs.values())[2]["dup_of"] == list(jobs)[1]
+    assert len(smtp.mails_to()) == 2
+
+
+def test_discard_makes_way_for_a_new_one(queue, worker, smtp, gitlab, ctl, until):
+    smtp.on("customer@example.com", rcpt="550 5.1.1 no", times=1)
+    queue.push(**KEY)
+    queue.settled(1)
+    first, _ = queue.only("failed")
+    until(lambda: queue.job(first).get("report_iid"), "the report")
+    ctl.run("discard", first)
+    until(lambda: gitlab.issues("[Failed]")[0]["state"] == "closed", "its issue is closed")
+    queue.push(idempotency_key="another")
+    jobs = queue.settled(2)
+    second = next(i for i in jobs if i != first)
+    assert jobs[second]["state"] == "done" and "dup_of" not in jobs[second]
+    assert "s:email" in jobs[second] and jobs[first].get("reruns") is None
+    assert len(smtp.mails_to()) == 1
+    queue.push(**KEY)  # a replay stays one: never a requeue, whatever became of the job
+    jobs = queue.settled(3)
+    assert list(jobs.values())[2]["dup_of"] == first and len(smtp.mails_to()) == 1
+
+
+def test_discard_of_one_that_waits(queue, start_worker, smtp, ctl, until):
+    smtp.on("customer@example.com", rcpt="451 4.3.0 later", times=1)
+    start_worker(STOPGAP_BACKOFF_BASE="30s", STOPGAP_BACKOFF_CAP="30s")
+    queue.push()
+    until(lambda: queue.jobs("delayed"), "the first waits")
+    first, _ = queue.only()
+    ctl.run("discard", first)
+    queue.push()
+    jobs = queue.settled(2)
+    assert sum("s:email" in r for r in jobs.values()) == len(smtp.mails_to()) == 1
+    assert "s:email" not in jobs[first]
+
+
+def test_what_is_the_same(queue, worker, smtp):
+    """Another spelling of the same request is the same; another ticket is not."""
+    queue.push(ticket_id=1, email="Customer@example.com", users=25)
+    queue.settled(1)
+    first, _ = queue.only()
+    queue.push(ticket_id="1", email="Customer@EXAMPLE.com", users="25", requested_by="other")
+    assert next(r for i, r in queue.settled(2).items() if i != first)["dup_of"] == first
+    queue.push(ticket_id=2, email="Customer@example.com")
+    queue.settled(3)
+    assert len(smtp.mails_to()) == 2
