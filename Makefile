@@ -36,8 +36,10 @@ else ifeq ($(SAN),)
 endif
 
 VERSION := $(shell cat VERSION)
+# Libraries' headers, wherever they are, are not held to our warnings.
+system = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(1)))
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSTOPGAP_VERSION='"$(VERSION)"' -Icommon $(WARN) \
-  $(HARDEN) $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CFLAGS)
+  $(HARDEN) $(call system,$(PKGS)) $(CFLAGS)
 LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS))
 
 COMMON_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c)) $(BUILD)/common/queue_lua.o
@@ -84,7 +86,7 @@ UNIT_OBJ := $(filter-out %/main.o,$(WORKER_OBJ) $(CTL_OBJ))
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcommon.a $(UNIT_OBJ) Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Ictl -Itests/unit $(shell $(PKG_CONFIG) --cflags cmocka) -MMD -MP \
+	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Ictl -Itests/unit $(call system,cmocka) -MMD -MP \
 	  $(HARDEN_LD) $< $(UNIT_OBJ) $(BUILD)/libcommon.a $(LIBS) \
 	  $(shell $(PKG_CONFIG) --libs cmocka) -o $@
 
