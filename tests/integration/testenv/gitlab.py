@@ -670,6 +670,7 @@ class GitLab:
             self._failure = e
             self._ready.set()
             return
+        self._loop.call_soon(self._ready.set)  # not before: a stop must find it running
         self._loop.run_forever()
         self._loop.run_until_complete(self._runner.cleanup())
         self._loop.close()
@@ -679,7 +680,6 @@ class GitLab:
         self._runner = web.AppRunner(self._handler.app(), access_log=None, handle_signals=False)
         await self._runner.setup()
         await self._listen(port)
-        self._ready.set()
 
     async def _listen(self, port):
         self._site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True,
