@@ -87,6 +87,8 @@ int queue_beat(struct queue *q, const struct queue_info *info, queue_beat_fn fn,
     queue_arg_int(&a, info->busy);
     queue_arg_str(&a, "started_ms");
     queue_arg_int(&a, info->started_ms);
+    queue_arg_str(&a, "lag_ms");
+    queue_arg_int(&a, info->lag_ms);
     queue_arg_str(&a, "state");
     queue_arg_str(&a, info->state);
     queue_arg_str(&a, "version");

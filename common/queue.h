@@ -80,6 +80,7 @@ struct queue_info {
     int64_t pid;
     int64_t busy;
     int64_t started_ms;
+    int64_t lag_ms;    /* the longest turn of its loop */
     const char *state; /* "running", "quiet", "draining" */
 };
 

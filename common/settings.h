@@ -72,6 +72,7 @@ struct settings {
     enum smtp_tls
         smtp_tls; /* "required unless the host is loopback" is resolved here */
     int64_t smtp_connections;
+    int64_t smtp_timeout_ms;
     char *smtp_ehlo; /* host name when unset */
     char *mail_from; /* as given: may carry a display name; validated */
     char *mail_reply_to;

@@ -12,7 +12,7 @@
 
 #define WORKERS_MOST 1000
 
-enum { W_HOST, W_PID, W_BUSY, W_STATE, W_VERSION, W_STARTED, W_FIELDS };
+enum { W_HOST, W_PID, W_BUSY, W_STATE, W_VERSION, W_STARTED, W_LAG, W_FIELDS };
 
 struct worker_row {
     char *wid; /* owned, as are the fields */
@@ -71,9 +71,9 @@ static int read_workers(struct client *client, struct worker_list *l, struct err
         return -1;
     for (size_t i = 0; i < l->count; i++) {
         client_key(client, "winfo:", l->v[i].wid, key);
-        client_send(client, on_info, l, 8,
+        client_send(client, on_info, l, 9,
                     (const char *[]){"HMGET", key, "host", "pid", "busy", "state",
-                                     "version", "started_ms"},
+                                     "version", "started_ms", "lag_ms"},
                     NULL);
     }
     return client_wait(client, e);
@@ -98,8 +98,9 @@ static int64_t started_ms(const struct worker_row *row)
 
 static void add_workers(const struct worker_list *l, struct buf *out)
 {
-    static const char *const heads[] = {"HOST",       "PID",   "STATE",   "BUSY",
-                                        "LEASE LEFT", "SINCE", "VERSION", "WORKER"};
+    static const char *const heads[] = {"HOST",  "PID",        "STATE",
+                                        "BUSY",  "LEASE LEFT", "LAG MS",
+                                        "SINCE", "VERSION",    "WORKER"};
     char text[OUT_TIME_MAX];
     struct out_table t;
 
@@ -113,6 +114,7 @@ static void add_workers(const struct worker_list *l, struct buf *out)
         out_table_cell(&t, row->field[W_BUSY]);
         lease_words(row->lease_ms - l->now_ms, text);
         out_table_cell(&t, text);
+        out_table_cell(&t, row->field[W_LAG]);
         out_time(started_ms(row), text);
         out_table_cell(&t, text);
         out_table_cell(&t, row->field[W_VERSION]);
@@ -126,7 +128,8 @@ static void print_workers_json(const struct worker_list *l)
 {
     static const char *const names[W_FIELDS] = {
         [W_HOST] = "host",   [W_PID] = "pid",         [W_BUSY] = "busy",
-        [W_STATE] = "state", [W_VERSION] = "version", [W_STARTED] = "started_ms"};
+        [W_STATE] = "state", [W_VERSION] = "version", [W_STARTED] = "started_ms",
+        [W_LAG] = "lag_ms"};
     json_t *all = json_array();
 
     for (size_t i = 0; i < l->count; i++) {

@@ -60,15 +60,20 @@ struct smtp {
 
 static void dispatch(struct smtp *s);
 
-struct smtp_timeouts smtp_default_timeouts(void)
+static int64_t at_most(int64_t ms, int64_t longest_ms)
+{
+    return ms < longest_ms ? ms : longest_ms;
+}
+
+struct smtp_timeouts smtp_timeouts_within(int64_t longest_ms)
 {
     /* connect and idle are not RFC 5321's: 30 s; servers drop idle clients after 100 s
      * to 5 min, so we go first */
     return (struct smtp_timeouts){
-        .connect = 30 * 1000,
-        .command = 5 * 60 * 1000,
-        .data = 2 * 60 * 1000,
-        .body = 3 * 60 * 1000,
+        .connect = at_most(30 * 1000, longest_ms),
+        .command = at_most(5 * 60 * 1000, longest_ms),
+        .data = at_most(2 * 60 * 1000, longest_ms),
+        .body = at_most(3 * 60 * 1000, longest_ms),
         .dot = 10 * 60 * 1000,
         .idle = 60 * 1000,
     };

@@ -19,10 +19,13 @@ struct tls;
 struct smtp;
 struct smtp_op;
 
-struct smtp_timeouts { /* ms; smtp_default_timeouts() is RFC 5321 4.5.3.2 */
+struct smtp_timeouts { /* ms */
     int64_t connect, command, data, body, dot, idle;
 };
-struct smtp_timeouts smtp_default_timeouts(void);
+
+/* RFC 5321 4.5.3.2, but none above longest_ms: except for the answer to the final dot,
+ * where giving up makes duplicates. */
+struct smtp_timeouts smtp_timeouts_within(int64_t longest_ms);
 
 struct smtp_options {
     struct uv_loop_s *loop;

@@ -297,6 +297,7 @@ static void beat(struct worker *w)
     struct queue_info info = {.host = w->host_name,
                               .pid = getpid(),
                               .busy = (int64_t)w->task_count,
+                              .lag_ms = worker_lag_ms(&w->lag),
                               .started_ms = w->started_ms,
                               .state = states[w->mode]};
     struct err e;
@@ -423,7 +424,7 @@ int worker_start(struct worker *w, struct err *e)
     struct smtp_options smtp = {.loop = w->loop,
                                 .settings = s,
                                 .tls = w->tls,
-                                .timeouts = smtp_default_timeouts()};
+                                .timeouts = smtp_timeouts_within(s->smtp_timeout_ms)};
     int64_t probe_ms =
         s->backoff_cap_ms < LANE_INTERVAL_MS ? s->backoff_cap_ms : LANE_INTERVAL_MS;
 
@@ -436,6 +437,7 @@ int worker_start(struct worker *w, struct err *e)
     w->gitlab_lane = (struct lane){.name = "gitlab", .interval_ms = probe_ms};
     identity_make(w->wid, sizeof w->wid, w->host_name, sizeof w->host_name);
     w->follow = follow_new(w);
+    worker_lag_start(&w->lag, w->loop);
     init_timer(w, &w->beat_timer);
     init_timer(w, &w->due_timer);
     init_timer(w, &w->drain_timer);
@@ -467,6 +469,7 @@ void worker_close(struct worker *w)
     w->closing = true;
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         uv_close((uv_handle_t *)timers[i], on_handle_closed);
+    worker_lag_stop(&w->lag);
     follow_stop(w->follow);
     redis_free(w->wait_inbox);
     redis_free(w->wait_pending);

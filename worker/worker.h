@@ -12,6 +12,7 @@
 
 #include "lane.h"
 #include "queue.h"
+#include "worker_lag.h"
 
 struct gitlab;
 struct http;
@@ -61,7 +62,8 @@ struct worker {
     int64_t beat_sent_ms, lease_until_ms; /* loop clock */
     int64_t redis_offset_ms;              /* Redis's clock minus the loop's */
     bool waiting[2]; /* a blocking wait is under way on inbox, pending */
-    uint64_t beats;  /* sent; every so many, old jobs are removed too */
+    struct worker_lag lag;
+    uint64_t beats; /* sent; every so many, old jobs are removed too */
     uv_timer_t beat_timer, due_timer, drain_timer;
     uv_signal_t signals[6];
     bool told_confidential, told_labels; /* by worker_issue_made */

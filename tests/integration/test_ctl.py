@@ -420,7 +420,8 @@ def test_workers(ctl, worker, until):
     assert until(lambda: ctl.json("workers"), "a worker")[0]["pid"] == worker.pid
     (row,) = ctl.json("workers")
     assert row["state"] == "running" and row["busy"] == 0 and row["lease_left_ms"] > 0
-    assert str(worker.pid) in ctl.run("workers").out
+    assert row["lag_ms"] >= 0
+    assert str(worker.pid) in ctl.run("workers").out and "LAG MS" in ctl.run("workers").out
 
 
 # ---- keys and licenses: without Redis, without settings ----

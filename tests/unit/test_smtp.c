@@ -78,7 +78,7 @@ static int set_up(void **state)
     f->settings.smtp_tls = SMTP_TLS_OFF;
     f->settings.smtp_connections = 4;
     f->settings.smtp_ehlo = mem_strdup("client.test");
-    f->timeouts = smtp_default_timeouts();
+    f->timeouts = smtp_timeouts_within(5 * 60 * 1000);
     *state = f;
     return 0;
 }
@@ -1211,6 +1211,25 @@ static int drop_authority(void **state)
     return unlink(ca_file);
 }
 
+static void timeouts_have_a_lid(void **state)
+{
+    struct smtp_timeouts rfc = smtp_timeouts_within(3600 * 1000);
+    struct smtp_timeouts brief = smtp_timeouts_within(100);
+
+    (void)state;
+    assert_int_equal(rfc.connect, 30 * 1000);
+    assert_int_equal(rfc.command, 300 * 1000);
+    assert_int_equal(rfc.data, 120 * 1000);
+    assert_int_equal(rfc.body, 180 * 1000);
+    assert_int_equal(brief.connect, 100);
+    assert_int_equal(brief.command, 100);
+    assert_int_equal(brief.data, 100);
+    assert_int_equal(brief.body, 100);
+    assert_int_equal(rfc.dot, 600 * 1000);
+    assert_int_equal(brief.dot, rfc.dot); /* no lid: it would make duplicates */
+    assert_int_equal(brief.idle, rfc.idle);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -1244,6 +1263,7 @@ int main(void)
         TEST(a_drop_before_the_dot_left_is_safe),
         TEST(a_cancel_before_the_dot_left_is_safe),
         TEST(a_server_that_stops_reading_times_out),
+        cmocka_unit_test(timeouts_have_a_lid),
         TEST(the_time_for_the_answer_starts_after_the_content),
         TEST(a_drop_while_it_waits_for_release_is_safe),
         TEST(a_word_while_it_waits_for_release_is_the_reason),
