@@ -214,6 +214,8 @@ static void on_reply(struct smtp_session *s)
     if (s->state != SMTP_HELLO) /* there the lines are read apart */
         for (char *p = strchr(text, '\n'); p; p = strchr(p, '\n'))
             *p = ' ';
+    smtp_steps_hide_login(s);
+    text = s->reader.text.data;
     /* not an error: err_set cuts between characters */
     (void)err_set(&s->last, ERR_NONE, 0, "%d %s", s->reader.code, text);
     smtp_steps[s->state].reply(s, s->reader.code);

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "secret.h"
+
 #define AUTH_LINE_MAX 512 /* RFC 4954 section 4, with "AUTH PLAIN " and CRLF */
 
 /* Nothing was asked, or the answer makes no sense here: this connection is done. */
@@ -156,6 +158,39 @@ static void say_password(struct smtp_session *s)
     const struct secret *password = &s->options->settings->smtp_password;
 
     say_base64(s, password->data ? password->data : "", password->len);
+}
+
+/* In whichever form we have sent it. */
+static bool repeats_password(struct smtp_session *s)
+{
+    const struct settings *set = s->options->settings;
+    const struct secret *password = &set->smtp_password;
+    const struct buf *text = &s->reader.text;
+    struct buf *forms = smtp_session_command(s);
+    size_t plain, base64;
+    bool yes;
+
+    buf_add(forms, password->data, password->len);
+    plain = forms->len;
+    buf_add_base64(forms, password->data, password->len);
+    base64 = forms->len;
+    smtp_proto_auth_plain(forms, set->smtp_user, password->data, password->len);
+    yes = memmem(text->data, text->len, forms->data, plain) ||
+          memmem(text->data, text->len, forms->data + plain, base64 - plain) ||
+          memmem(text->data, text->len, forms->data + base64, forms->len - base64);
+    secret_wipe(forms->data, forms->len);
+    return yes;
+}
+
+/* Servers that say the line again that they did not like are not rare; the words go to
+ * logs and issues. */
+void smtp_steps_hide_login(struct smtp_session *s)
+{
+    if (smtp_steps[s->state].stage != SMTP_AUTH || !repeats_password(s))
+        return;
+    secret_wipe(s->reader.text.data, s->reader.text.len);
+    buf_reset(&s->reader.text);
+    buf_adds(&s->reader.text, "(words that repeat the password)");
 }
 
 static void on_challenge(struct smtp_session *s, int code)

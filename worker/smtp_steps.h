@@ -86,6 +86,9 @@ enum smtp_stage smtp_session_stage(const struct smtp_session *s);
 /* The reply in work, as an error at this stage. */
 void smtp_session_verdict(const struct smtp_session *s, int code, struct err *e);
 
+/* Words that repeat what we logged in with are replaced. */
+void smtp_steps_hide_login(struct smtp_session *s);
+
 /* The mail ended (e NULL: taken); the connection goes on with `next`. */
 void smtp_session_finish(struct smtp_session *s, const struct err *e,
                          enum smtp_stage stage, enum smtp_state next);

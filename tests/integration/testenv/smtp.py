@@ -7,7 +7,9 @@ import asyncio
 import base64
 import copy
 import dataclasses
+import socket
 import ssl
+import struct
 import threading
 import time
 
@@ -56,6 +58,24 @@ class Behaviour:
     times: int = -1  # how often; -1 for ever
 
 
+@dataclasses.dataclass
+class Deviation:
+    """What happens at a place in every conversation, in place of the good answer.
+
+    what: a reply ("421 4.3.2 Closing"; the conversation goes on unless it is a 421), in
+    which {} is what the client said behind the command's name;
+    bytes, sent as they are; DROP (hang up), RESET (with an RST) or SILENT (no answer,
+    nothing is read).
+    delay: the good answer comes so much later."""
+
+    what: object = None
+    delay: float = 0.0
+    times: int = -1
+
+
+DROP, RESET, SILENT = "DROP", "RESET", "SILENT"
+
+
 class HangUp(Exception):
     pass
 
@@ -76,7 +96,7 @@ class Session:
         self.behaviour = None
 
     async def run(self):
-        if not await self.say(self.server.greeting):
+        if await self.deviate("greeting") is False:
             return
         while True:
             line = await self.reader.readline()
@@ -94,22 +114,59 @@ class Session:
             if override:
                 if not await self.say(override):
                     return
+            elif verb.upper() in self.server.places:
+                if await self.deviate(verb.upper(), rest) is False:
+                    return
             elif not handler:
                 self.server.fault(f"unknown command: {text!r}")
                 await self.say("500 5.5.1 What?")
             elif await handler(rest) is False:
                 return
 
+    async def deviate(self, place, rest=""):
+        """What the server does at this place; False if the connection ends with it."""
+        deviation = self.server.deviation_at(place)
+        await asyncio.sleep(deviation.delay)
+        if deviation.what is not None:
+            if place == "handshake":
+                await self.reader.read(1)  # not before the client has begun it
+            what = deviation.what
+            return await self.act(what.format(rest) if isinstance(what, str) else what)
+        if place == "greeting":
+            return await self.say(self.server.greeting)
+        handler = getattr(self, f"do_{place.lower()}", None)
+        return await handler(rest) if handler else None
+
+    async def act(self, what):
+        if what == SILENT:
+            await self.server.hold(None)
+            raise HangUp
+        if what == RESET:
+            sock = self.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise HangUp
+        if isinstance(what, bytes):
+            await self.put(what)
+            return None
+        return await self.say(what)
+
+    async def put(self, text):
+        """Sends bytes, in the server's pieces."""
+        piece, pause = self.server.pace
+        for at in range(0, len(text), piece or len(text) or 1):
+            self.writer.write(text[at:at + piece] if piece else text)
+            await self.writer.drain()
+            if piece:
+                await asyncio.sleep(pause)
+
     async def say(self, text):
         """False if the connection ends with it."""
         if text == "DROP":
             raise HangUp
         lines = text.split("\n")
-        for n, line in enumerate(lines):
-            mark = " " if n == len(lines) - 1 else "-"
-            reply = f"{line[:3]}{mark}{line[4:]}\r\n"
-            self.writer.write(reply.encode("utf-8", "surrogateescape"))
-        await self.writer.drain()
+        marks = ["-"] * (len(lines) - 1) + [" "]
+        await self.put("".join(f"{line[:3]}{mark}{line[4:]}\r\n"
+                               for line, mark in zip(lines, marks)).encode("utf-8", "surrogateescape"))
         return not text.startswith("421")
 
     # --- commands ---
@@ -122,7 +179,7 @@ class Session:
         if self.server.tls_context and not self.tls:
             words.append("STARTTLS")
         if self.server.users and (self.tls or self.server.auth_in_clear):
-            words.append("AUTH PLAIN LOGIN")
+            words.append(self.server.auth)
         await self.say("\n".join(f"250 {w}" for w in ["mail.test greets you", *words]))
 
     async def do_helo(self, name):
@@ -135,7 +192,9 @@ class Session:
         if not self.server.tls_context or self.tls:
             await self.say("503 5.5.1 Not now")
             return
-        await self.say("220 2.0.0 Go ahead")
+        await self.put(b"220 2.0.0 Go ahead\r\n" + self.server.injected)
+        if await self.deviate("handshake") is False:
+            return False
         await self.writer.start_tls(self.server.tls_context)
         self.tls, self.greeted = True, False
         self.reset()
@@ -151,6 +210,7 @@ class Session:
         else:
             await self.say("504 5.5.4 No such mechanism")
             return
+        self.server.logins.append((kind.upper(), user, password, self.tls))
         if self.server.users.get(user) != password:
             await self.say("535 5.7.8 Authentication credentials invalid")
             return
@@ -206,7 +266,7 @@ class Session:
             self.reset()
             return
         self.mail.data = await self.content(behaviour)
-        await self.end_of_content(behaviour)
+        return await self.end_of_content(behaviour)
 
     async def content(self, behaviour):
         lines = []
@@ -236,6 +296,13 @@ class Session:
             server.take(self.mail)
             raise HangUp
         await asyncio.sleep(behaviour.delay_dot)
+        deviation = server.deviation_at("dot")
+        await asyncio.sleep(deviation.delay)
+        if deviation.what is not None:
+            if isinstance(deviation.what, str) and deviation.what[0] in "45":
+                server.refused.append((self.mail.to, deviation.what))
+            self.reset()
+            return await self.act(deviation.what)
         reply = behaviour.dot or f"250 2.0.0 Ok: queued as {server.next_number()}"
         if reply[0] == "2":
             server.take(self.mail)
@@ -244,7 +311,7 @@ class Session:
         self.reset()
         if behaviour.hold_dot:
             await server.hold(None if behaviour.hold_dot is True else behaviour.hold_dot)
-        await self.say(reply)
+        return await self.say(reply)
 
     async def do_rset(self, _rest):
         self.reset()
@@ -275,6 +342,11 @@ class Smtp:
         self.extensions = ["PIPELINING", "SIZE 10485760", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN"]
         self.tls_context, self.implicit_tls = tls_context, implicit_tls
         self.users, self.auth_in_clear = {}, False
+        self.auth = "AUTH PLAIN LOGIN"  # as offered
+        self.logins = []  # (mechanism, user, password, over TLS)
+        self.injected = b""  # sent in the clear, right behind the answer to STARTTLS
+        self.places = {}  # place: list of Deviation
+        self.pace = 0, 0.0  # bytes at a time, and the pause after each
         self.replies = {}  # verb: reply to all of them ("DROP" hangs up)
         self.behaviours = {}  # address: list, the first that has `times` left counts
         self.mails, self.refused, self.faults = [], [], []
@@ -347,6 +419,14 @@ class Smtp:
                         return behaviour
         return Behaviour()
 
+    def deviation_at(self, place):
+        with self.lock:
+            for deviation in self.places.get(place, []):
+                if deviation.times:
+                    deviation.times -= deviation.times > 0
+                    return deviation
+        return Deviation()
+
     def take(self, mail):
         with self.lock:
             mail.at = time.time()
@@ -376,11 +456,19 @@ class Smtp:
         with self.lock:
             self.behaviours.setdefault(address, []).append(Behaviour(**behaviour))
 
+    def at(self, place, what=None, **how):
+        """From now on, in every conversation: see Deviation. Places: "greeting", the
+        commands' names ("EHLO"), "handshake" (of STARTTLS), "dot". Several are used up in
+        order."""
+        with self.lock:
+            self.places.setdefault(place, []).append(Deviation(what, **how))
+
     def forget(self, address=None):
         """Back to good behaviour."""
         with self.lock:
             if address is None:
                 self.behaviours.clear()
+                self.places.clear()
             self.behaviours.pop(address, None)
 
     def mails_to(self, address=None):
