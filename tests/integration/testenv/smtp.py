@@ -129,6 +129,7 @@ class Session:
         await asyncio.sleep(deviation.delay)
         if deviation.what is not None:
             if place == "handshake":
+                self.writer.transport.resume_reading()
                 await self.reader.read(1)  # not before the client has begun it
             what = deviation.what
             return await self.act(what.format(rest) if isinstance(what, str) else what)
@@ -192,6 +193,7 @@ class Session:
         if not self.server.tls_context or self.tls:
             await self.say("503 5.5.1 Not now")
             return
+        self.writer.transport.pause_reading()  # what follows is for TLS, not for us
         await self.put(b"220 2.0.0 Go ahead\r\n" + self.server.injected)
         if await self.deviate("handshake") is False:
             return False
@@ -486,6 +488,14 @@ class Smtp:
             for writer in list(self._writers):
                 writer.transport.abort()
         self._loop.call_soon_threadsafe(go)
+
+    def part(self, words=b""):
+        """Ends every connection in order, with these last words."""
+        async def go():
+            for writer in list(self._writers):
+                writer.write(words)
+                writer.close()
+        self._call(go())
 
     def _call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
