@@ -1,5 +1,6 @@
 """The checks of form find what they are for: each runs in a small tree of its own."""
 
+import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -112,6 +113,8 @@ def test_install_deps_names_the_sets():
 
 def test_install_deps_leaves_a_prepared_machine_alone(tmp_path):
     """With an apt-get that would tell on itself."""
+    if not pathlib.Path("/usr/sbin/postfix").exists() or not importlib.util.find_spec("aiosmtpd"):
+        pytest.skip("this machine lacks the real mail servers")
     called = tmp_path / "called"
     apt = tmp_path / "apt-get"
     apt.write_text(f"#!/bin/sh\ntouch {called}\nexit 1\n")

@@ -338,7 +338,8 @@ class Session:
 class Smtp:
     """The server in a thread, and what a test asks it."""
 
-    def __init__(self, port=0, tls_context=None, implicit_tls=False):
+    def __init__(self, port=0, tls_context=None, implicit_tls=False, host="127.0.0.1"):
+        self.host = host
         self.lock = threading.RLock()
         self.greeting = "220 mail.test ESMTP"
         self.extensions = ["PIPELINING", "SIZE 10485760", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN"]
@@ -388,7 +389,7 @@ class Smtp:
     async def _listen(self, port):
         context = self.tls_context if self.implicit_tls else None
         self._server = await asyncio.start_server(
-            self._accept, "127.0.0.1", port, limit=1 << 22, ssl=context)
+            self._accept, self.host, port, limit=1 << 22, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _accept(self, reader, writer):
@@ -450,7 +451,8 @@ class Smtp:
 
     @property
     def url(self):
-        return f"{'smtps' if self.implicit_tls else 'smtp'}://127.0.0.1:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'smtps' if self.implicit_tls else 'smtp'}://{host}:{self.port}"
 
     def on(self, address, **behaviour):
         """From now on, for this recipient (DEFAULT: any without one): see Behaviour. Several
