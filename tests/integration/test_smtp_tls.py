@@ -169,12 +169,13 @@ def test_words_before_tls_are_thrown_away(queue, authority, serve, connect):
     """CVE-2011-0411 the other way round: were they kept, they would be the answers to EHLO
     and AUTH, and what the mail goes to is not the server of the certificate."""
     server = serve(authority.context(), users={USER: PASSWORD})
-    server.injected = b"250-evil\r\n250 AUTH LOGIN\r\n235 fine\r\n250 fine\r\n250 fine\r\n"
+    server.injected = b"250-evil\r\n250 AUTH LOGIN\r\n235 fine\r\n250 fine\r\n554 evil\r\n"
     connect(server, user=True)
     queue.push()
     mail = done(queue, server)
     assert (mail.tls, mail.user) == (True, USER)
     assert [login[0] for login in server.logins] == ["PLAIN"]  # the real offer's first
+    assert queue.only()[1]["attempt"] == "1"
 
 
 # --- AUTH ---
