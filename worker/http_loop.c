@@ -11,6 +11,8 @@
 
 #include "mem.h"
 
+#define IDLE_MAX 32L /* more than our callers let run at once */
+
 struct http_loop {
     uv_loop_t *loop;
     CURLM *multi;
@@ -156,6 +158,9 @@ struct http_loop *http_loop_open(struct uv_loop_s *loop, http_loop_fn fn)
     check(curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l));
     check(curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer));
     check(curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l));
+    /* By default curl keeps four for each request that runs at that moment: it closes
+     * good connections whenever a burst ends, and opens them again for the next. */
+    check(curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, IDLE_MAX));
     return l;
 }
 
