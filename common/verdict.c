@@ -107,14 +107,24 @@ static bool mentions(const char *body, size_t len, const char *needle)
     return memmem(body, len, needle, strlen(needle)) != NULL;
 }
 
+/* GitLab's own 404 is JSON. A proxy in front of a GitLab that is being replaced says
+ * 404 in its own words. A project that is not there may also be one that we may not
+ * see. */
+static enum err_class class_of_404(const char *body, size_t len)
+{
+    if (mentions(body, len, "Project Not Found"))
+        return ERR_AUTH;
+    return len && *body == '{' ? ERR_PERMANENT : ERR_TRANSIENT;
+}
+
 static enum err_class class_of_http(int status, const char *body, size_t len)
 {
     switch (status) {
     case 401:
     case 403:
         return ERR_AUTH;
-    case 404: /* GitLab: "also: you may not see it", for a whole project */
-        return mentions(body, len, "Project Not Found") ? ERR_AUTH : ERR_PERMANENT;
+    case 404:
+        return class_of_404(body, len);
     case 408:
     case 425:
         return ERR_TRANSIENT;

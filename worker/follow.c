@@ -120,12 +120,29 @@ static bool good(struct item *it, const struct gitlab_result *r)
     return false;
 }
 
+/* Somebody deleted it: there is nothing to write on any more. */
+static bool is_gone(const struct item *it, const struct gitlab_result *r)
+{
+    return it->job.report_iid && r->err.class == ERR_PERMANENT && r->err.code == 404;
+}
+
+static void gone(struct item *it, const struct gitlab_result *r)
+{
+    worker_lane_report(it->follow->worker, &it->follow->worker->gitlab_lane, &r->err);
+    queue_write_str(&it->write, "report_closed", "1");
+    done(it, "gone");
+}
+
 /* ---- closing the failure issue ---- */
 
 static void on_closed(void *arg, const struct gitlab_result *r)
 {
     struct item *it = arg;
 
+    if (is_gone(it, r)) {
+        gone(it, r);
+        return;
+    }
     if (!good(it, r))
         return;
     queue_write_str(&it->write, "report_closed", "1");
@@ -156,6 +173,10 @@ static void on_noted(void *arg, const struct gitlab_result *r)
     struct item *it = arg;
     struct err e;
 
+    if (is_gone(it, r)) {
+        gone(it, r);
+        return;
+    }
     if (!good(it, r))
         return;
     queue_write_str(&it->write, "report_noted", "1");
@@ -210,6 +231,8 @@ static void on_opened(void *arg, const struct gitlab_result *r)
 
     if (r->err.class != ERR_NONE && !r->unknown)
         queue_write_del(&it->write, "i:report"); /* certainly not there */
+    if (is_gone(it, r))
+        queue_write_del(&it->write, "report_iid"); /* a failed job has one: a new one */
     if (!good(it, r))
         return;
     opened(it, r);
@@ -306,15 +329,35 @@ static void on_found(void *arg, const struct gitlab_result *r)
     }
 }
 
+/* Until the lane may be used again; 0: now. Leaves the probe to whoever has work. */
+static int64_t closed_for_ms(const struct worker *w)
+{
+    int64_t left = w->gitlab_lane.closed_until_ms - worker_loop_ms(w);
+
+    return left > 0 ? left : 0;
+}
+
+/* Another one probes. Nothing was begun under the intent that came with it. */
+static void put_off(struct item *it, int64_t wait_ms)
+{
+    if (!it->job.report_iid && it->what.earlier_intent_ms <= 0)
+        queue_write_del(&it->write, "i:report");
+    settle(it, wait_ms);
+}
+
 static void start(struct item *it)
 {
     static const char *const titles[] = {"[Failed]", NULL};
+    struct worker *w = it->follow->worker;
+    int64_t wait_ms = lane_wait_ms(&w->gitlab_lane, worker_loop_ms(w));
 
-    if (it->job.report_iid || it->what.earlier_intent_ms <= 0)
+    if (wait_ms)
+        put_off(it, wait_ms);
+    else if (it->job.report_iid || it->what.earlier_intent_ms <= 0)
         act(it);
     else
-        gitlab_find(it->follow->worker->gitlab, GITLAB_REPORT, it->id,
-                    it->what.earlier_intent_ms, titles, on_found, it);
+        gitlab_find(w->gitlab, GITLAB_REPORT, it->id, it->what.earlier_intent_ms,
+                    titles, on_found, it);
 }
 
 /* ---- taking items ---- */
@@ -371,9 +414,7 @@ static void take(struct follow *f)
     struct err e;
 
     if (f->stopped || f->taking || f->under_way >= FOLLOW_MOST ||
-        !f->worker->registered)
-        return;
-    if (lane_wait_ms(&f->worker->gitlab_lane, worker_loop_ms(f->worker)))
+        !f->worker->registered || closed_for_ms(f->worker))
         return;
     f->taking = queue_follow_take(f->worker->queue, FOLLOW_MOST - f->under_way,
                                   FOLLOW_HOLD_MS, on_taken, f, &e) == 0;
@@ -381,7 +422,13 @@ static void take(struct follow *f)
 
 static void on_timer(uv_timer_t *timer)
 {
-    take(timer->data);
+    struct follow *f = timer->data;
+    int64_t wait_ms = closed_for_ms(f->worker);
+
+    if (wait_ms)
+        follow_due(f, worker_loop_ms(f->worker) + wait_ms);
+    else
+        take(f);
 }
 
 void follow_poke(struct follow *f)

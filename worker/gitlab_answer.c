@@ -9,6 +9,7 @@
 
 #define SEARCH_ISSUES_MAX 5000
 #define SEARCH_REQUESTS_MAX 1000
+#define SEARCH_OVERSIZED_MAX 20 /* in a row: then it is no list of issues */
 
 static void take_issue(struct gitlab_ask *ask, struct gitlab_result *out)
 {
@@ -80,6 +81,7 @@ static bool read_found(struct gitlab_ask *ask, const struct http_response *r,
                           &ask->issue, &count, &out->err))
         return unreadable(ask, out);
     take_issue(ask, out);
+    s->oversized = 0;
     next = next_page(s, r, count);
     if (out->iid || !next)
         return true;
@@ -100,7 +102,8 @@ static bool search_on_smaller_pages(struct gitlab_ask *ask)
 {
     struct gitlab_search *s = &ask->search;
 
-    if (!s->job_id || s->requests >= SEARCH_REQUESTS_MAX)
+    if (!s->job_id || s->requests >= SEARCH_REQUESTS_MAX ||
+        s->oversized++ >= SEARCH_OVERSIZED_MAX)
         return false;
     if (s->per_page == 1) {
         s->page++;
@@ -124,6 +127,14 @@ static void read_refusal(const struct http_response *r, bool about_project,
         verdict_http("GitLab", r->status, r->body, r->body_len, r->retry_after_ms, e);
     if (about_project && r->status == 404)
         e->class = ERR_AUTH; /* whatever it says is not there: no job can help it */
+}
+
+/* Whatever it refuses here, it refuses for all jobs: none is to fail for it. */
+static void read_project_refusal(const struct http_response *r, struct err *e)
+{
+    read_refusal(r, true, e);
+    if (e->class == ERR_PERMANENT)
+        e->class = ERR_AUTH;
 }
 
 const struct gitlab_call gitlab_call_create = {"POST", "", true, 201, read_created};
@@ -157,7 +168,7 @@ void gitlab_answer_project(const struct http_response *r, struct err *e)
         *e = r->err;
         (void)err_wrap(e, "GitLab");
     } else if (r->status != 200) {
-        read_refusal(r, true, e);
+        read_project_refusal(r, e);
     } else if (gitlab_reply_visibility(r->body, r->body_len, visibility, e)) {
         (void)err_wrap(e, "GitLab");
     } else if (strcmp(visibility, "private") != 0) {

@@ -33,6 +33,7 @@ struct gitlab_search {
     const char *const *title_prefixes;
     int page, per_page;
     size_t seen, requests;
+    size_t oversized; /* answers too long to be read, in a row */
 };
 
 /* What is asked for, and the issue as answered. */

@@ -24,6 +24,9 @@
 /* Servers close idle connections after 60 to 75 s; one that is older is not used, since
  * a POST that runs into the close cannot be sent again. */
 #define IDLE_MAX_S 30L
+/* Names are asked for anew connections only, which are few: a GitLab that has moved is
+ * found by the next attempt. */
+#define NAMES_KEPT_S 1L
 
 struct http {
     struct http_loop *loop;
@@ -126,6 +129,9 @@ static void set_up(struct http *h, struct http_op *op)
     SET(op->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(op->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     SET(op->easy, CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
+    SET(op->easy, CURLOPT_DNS_CACHE_TIMEOUT, NAMES_KEPT_S);
+    SET(op->easy, CURLOPT_ACCEPT_ENCODING,
+        "identity"); /* others are read if they come */
     SET(op->easy, CURLOPT_USERAGENT, "stopgap/" STOPGAP_VERSION);
     if (h->ca_file)
         SET(op->easy, CURLOPT_CAINFO, h->ca_file);
@@ -261,6 +267,17 @@ static int64_t header_number(CURL *easy, const char *name)
     return n;
 }
 
+/* When the answer was made, by the server's clock: ours may be hours off. */
+static int64_t server_time(CURL *easy)
+{
+    struct curl_header *date;
+    int64_t at = -1;
+
+    if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK)
+        at = (int64_t)curl_getdate(date->value, NULL);
+    return at < 0 ? (int64_t)time(NULL) : at;
+}
+
 static int64_t retry_after_ms(CURL *easy)
 {
     curl_off_t seconds = 0;
@@ -269,7 +286,7 @@ static int64_t retry_after_ms(CURL *easy)
     (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
     if (seconds <= 0) {
         reset = header_number(easy, "RateLimit-Reset"); /* Unix time */
-        seconds = reset < 0 ? 0 : reset - (int64_t)time(NULL);
+        seconds = reset < 0 ? 0 : reset - server_time(easy);
     }
     if (seconds <= 0)
         return 0;

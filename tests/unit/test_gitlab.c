@@ -717,6 +717,28 @@ static void serve_endless(struct server_conn *c, const char *text)
     server_reply(c, "200 OK", header, page ? "[]" : "{\"visibility\":\"private\"}");
 }
 
+static void serve_too_much(struct server_conn *c, const char *text)
+{
+    char *blob = mem_new(HTTP_BODY_MAX + 2, 1);
+
+    memset(blob, '[', HTTP_BODY_MAX + 1);
+    server_reply(c, "200 OK", "",
+                 page_of(text) ? blob : "{\"visibility\":\"private\"}");
+    free(blob);
+}
+
+static void test_find_in_what_is_no_list(void **state)
+{
+    struct call *c;
+
+    (void)state;
+    w->server.handle = serve_too_much;
+    c = find();
+    run();
+    expect(c, ERR_TRANSIENT, 0, false, "longer than");
+    assert_in_range(w->server.count, 10, 30); /* not a gigabyte of it */
+}
+
 static void test_find_gives_up_rather_than_say_no(void **state)
 {
     struct call *c;
@@ -795,6 +817,10 @@ static void test_project_cannot_be_asked(void **state)
     c = create();
     run();
     expect(c, ERR_AUTH, 404, false, "GitLab project g/p: ");
+    answer("400 Bad Request", "", "{\"error\":\"id is invalid\"}");
+    c = create();
+    run(); /* no job can help it, and none is to fail for it */
+    expect(c, ERR_AUTH, 400, false, "id is invalid");
     answer("429 Too Many", "Retry-After: 3\r\n", "Retry later");
     c = create();
     run();
@@ -948,6 +974,7 @@ int main(void)
         T(test_find),
         T(test_find_without_the_page_header),
         T(test_find_among_long_issues),
+        T(test_find_in_what_is_no_list),
         T(test_find_gives_up_rather_than_say_no),
         T(test_project_has_to_be_private),
         T(test_project_may_be_open_if_told),

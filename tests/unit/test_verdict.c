@@ -102,6 +102,9 @@ static const struct {
      0, ERR_AUTH, 0, "insufficient_scope needs more"},
     {404, "{\"message\":\"404 Project Not Found\"}", 0, ERR_AUTH, 0, "404 Project"},
     {404, "{\"message\":\"404 Not found\"}", 0, ERR_PERMANENT, 0, "404 Not found"},
+    {404, "default backend - 404", 0, ERR_TRANSIENT, 0, "default backend"},
+    {404, "<h1>404 Not Found</h1>", 0, ERR_TRANSIENT, 0, "404 Not Found"},
+    {404, "", 0, ERR_TRANSIENT, 0, "(no words)"}, /* a proxy's: GitLab says JSON */
     {409, "{\"message\":\"409 Conflict: Resource lock\"}", 0, ERR_TRANSIENT, 0,
      "Resource lock"},
     {409, "{\"message\":\"Duplicated issue\"}", 0, ERR_PERMANENT, 0,
