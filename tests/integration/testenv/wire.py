@@ -97,6 +97,10 @@ class Wire:
         except OSError:
             pass
         self._listener.close()
+        self.cut()
+
+    def cut(self):
+        """Ends the connections there are."""
         with self._lock:
             for connection in self._open:
                 try:
@@ -140,7 +144,7 @@ class Wire:
 
     def _one(self, connection, lines, upstream):
         """One request; False at the end of the connection."""
-        start = lines.readline().decode().split()
+        start = lines.readline().decode("latin-1").split()
         if len(start) != 3:
             return False
         headers = http.client.parse_headers(lines)
