@@ -174,6 +174,13 @@ static void derive_bounce_to(struct settings *s)
         s->mail_bounce_to = mem_strdup(address);
 }
 
+static void derive_token_file(struct settings *s, const struct setting_raw *raws)
+{
+    size_t i = (size_t)(settings_find("STOPGAP_GITLAB_TOKEN") - settings_table);
+
+    s->gitlab_token_file = mem_strdup(raws[i].file);
+}
+
 static void derive_ehlo(struct settings *s)
 {
     char host[256] = "";
@@ -207,6 +214,7 @@ struct settings *settings_load(enum program program, const char *env_file,
     for (size_t i = 0; i < settings_count; i++)
         load_row(&l, i);
     derive_bounce_to(s);
+    derive_token_file(s, l.raws);
     derive_ehlo(s);
     derive_smtp_tls(s);
     settings_cross_check(s, l.raws, program, &l.faults);
@@ -225,6 +233,7 @@ void settings_free(struct settings *s)
     for (size_t i = 0; i < settings_count; i++)
         if (settings_table[i].kind->done)
             settings_table[i].kind->done(slot_of(s, &settings_table[i]));
+    free(s->gitlab_token_file);
     free(s->origins);
     free(s);
 }

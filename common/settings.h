@@ -82,6 +82,7 @@ struct settings {
     char *gitlab_url; /* no trailing slash */
     char *gitlab_project;
     struct secret gitlab_token;
+    char *gitlab_token_file; /* where it was read, to be read again; NULL: no file */
     char *gitlab_labels;
     bool gitlab_require_private;
     int64_t gitlab_settle_ms; /* how long a creation whose answer was lost may still be

@@ -112,7 +112,8 @@ struct setting_raw {
  * the environment after it. Release with settings_raws_free. */
 struct setting_raw *settings_gather(const char *env_file, struct setting_faults *f);
 
-/* Puts the value of row i, that NAME_FILE or a credential holds, into raws[i]. */
+/* Puts the value of row i, that NAME_FILE or a credential holds, into raws[i]; its file
+ * then names either. */
 void settings_fetch_secret(struct setting_raw *raws, size_t i,
                            struct setting_faults *f);
 

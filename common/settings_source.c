@@ -325,7 +325,8 @@ void settings_fetch_secret(struct setting_raw *raws, size_t i, struct setting_fa
         settings_fault(f, name, "credential: %s", e.text);
         raw->bad = true;
     }
-    free(credential);
+    if (credential)
+        raw->file = credential;
 }
 
 void settings_raws_free(struct setting_raw *raws)

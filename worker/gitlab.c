@@ -286,6 +286,17 @@ void gitlab_comment(struct gitlab *g, enum gitlab_priority p, int64_t iid,
     begin(p, op);
 }
 
+void gitlab_set_token(struct gitlab *g, const struct secret *token)
+{
+    struct buf text;
+
+    buf_init(&text, URL_MAX);
+    buf_addf(&text, "PRIVATE-TOKEN: %s", token->data);
+    secret_set(&g->token_header, text.data, text.len);
+    secret_wipe(text.data, text.len);
+    buf_done(&text);
+}
+
 struct gitlab *gitlab_new(struct http *http, const struct settings *settings)
 {
     struct gitlab *g = mem_new(1, sizeof *g);
@@ -296,11 +307,8 @@ struct gitlab *gitlab_new(struct http *http, const struct settings *settings)
     g->cleared = !settings->gitlab_require_private;
     for (size_t p = 0; p < GITLAB_PRIORITY_COUNT; p++)
         g->waiting[p].end = &g->waiting[p].first;
+    gitlab_set_token(g, &settings->gitlab_token);
     buf_init(&text, URL_MAX);
-    buf_addf(&text, "PRIVATE-TOKEN: %s", settings->gitlab_token.data);
-    secret_set(&g->token_header, text.data, text.len);
-    secret_wipe(text.data, text.len);
-    buf_reset(&text);
     buf_addf(&text, "%s/api/v4/projects/", settings->gitlab_url);
     gitlab_body_path_segment(settings->gitlab_project, &text);
     g->project_url = buf_take(&text);

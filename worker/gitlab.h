@@ -35,6 +35,9 @@ typedef void (*gitlab_fn)(void *arg, const struct gitlab_result *result);
 /* settings borrowed for the life of the client. */
 struct gitlab *gitlab_new(struct http *http, const struct settings *settings);
 
+/* For requests that begin after it. */
+void gitlab_set_token(struct gitlab *g, const struct secret *token);
+
 /* Before http_free. Operations get their callback with ERR_CANCELLED inside this call;
  * `unknown` is set if it was on its way. May be called from a callback. */
 void gitlab_free(struct gitlab *g);

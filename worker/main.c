@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gitlab.h"
 #include "license.h"
 #include "log.h"
 #include "mem.h"
@@ -14,6 +15,8 @@
 #include "template.h"
 #include "tls.h"
 #include "worker.h"
+
+#define TOKEN_MAX 4096 /* GitLab's have some dozens of characters */
 
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGTSTP, SIGCONT, SIGHUP};
 
@@ -27,28 +30,51 @@ static void usage(FILE *out)
         "  --env-file FILE  KEY=value lines; the environment wins\n"
         "  --check          reads settings, key and templates, then ends\n"
         "Signals: TERM drains (a second one leaves at once), TSTP stops taking\n"
-        "jobs, CONT takes them again, HUP reads templates and key again.\n",
+        "jobs, CONT takes them again, HUP reads templates, key and token again.\n",
         out);
+}
+
+/* GitLab's token, if it came from a file; empty at the start, when settings hold it. */
+static int load_token(const struct worker *w, struct secret *token, struct err *e)
+{
+    const char *path = w->settings->gitlab_token_file;
+
+    if (!w->gitlab || !path)
+        return 0;
+    if (secret_read_file(token, path, TOKEN_MAX, true, e))
+        return -1;
+    for (size_t i = 0; i < token->len; i++)
+        if ((unsigned char)token->data[i] < ' ' || token->data[i] == 0x7F)
+            return err_set(e, ERR_CONFIG, 0, "%s: a control character", path);
+    return token->len ? 0 : err_set(e, ERR_CONFIG, 0, "%s: empty", path);
 }
 
 /* Reads what HUP reads again. On a fault nothing changes. */
 static int load_files(struct worker *w, struct err *e)
 {
     const struct settings *s = w->settings;
+    struct secret token = {0};
     struct templates *templates = templates_load(s->template_dir, e);
     struct license_key *key = NULL;
+    int rc = -1;
 
-    if (templates)
-        key = license_key_load(s->license_key_file, s->license_key_passphrase_file, e);
-    if (!key) {
-        templates_free(templates);
-        return -1;
-    }
+    if (!templates || load_token(w, &token, e))
+        goto out;
+    key = license_key_load(s->license_key_file, s->license_key_passphrase_file, e);
+    if (!key)
+        goto out;
     templates_free(w->templates);
     license_key_free(w->key);
     w->templates = templates;
     w->key = key;
-    return 0;
+    if (token.len)
+        gitlab_set_token(w->gitlab, &token);
+    templates = NULL;
+    rc = 0;
+out:
+    templates_free(templates);
+    secret_done(&token);
+    return rc;
 }
 
 static void reload(struct worker *w)
@@ -58,7 +84,7 @@ static void reload(struct worker *w)
     if (load_files(w, &e))
         log_msg(LOG_ERROR, "reload", "nothing changed: %s", e.text);
     else
-        log_msg(LOG_INFO, "reload", "templates and key read again, key %s",
+        log_msg(LOG_INFO, "reload", "templates, key and token read again, key %s",
                 license_key_id(w->key));
 }
 

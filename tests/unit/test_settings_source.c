@@ -109,6 +109,7 @@ static void test_secret_file(void **state)
     set("STOPGAP_GITLAB_TOKEN_FILE", path);
     s = must_load(PROGRAM_WORKER);
     assert_true(secret_equal(&s->gitlab_token, TOKEN, sizeof TOKEN - 1));
+    assert_string_equal(s->gitlab_token_file, path);
     settings_free(s);
 
     write_file("file", "redis://:pw@h\n", 0600);
@@ -166,6 +167,7 @@ static void test_credential(void **state)
     set("CREDENTIALS_DIRECTORY", folder);
     s = must_load(PROGRAM_WORKER);
     assert_true(secret_equal(&s->gitlab_token, TOKEN, sizeof TOKEN - 1));
+    assert_non_null(strstr(s->gitlab_token_file, "/stopgap_gitlab_token"));
     one = print_one(s, "STOPGAP_GITLAB_TOKEN");
     assert_string_equal(json_string_value(json_object_get(one, "source")),
                         "credential");
@@ -174,6 +176,7 @@ static void test_credential(void **state)
     set("STOPGAP_GITLAB_TOKEN", "another"); /* what was set by name comes first */
     s = must_load(PROGRAM_WORKER);
     assert_true(secret_equal(&s->gitlab_token, "another", 7));
+    assert_null(s->gitlab_token_file);
     settings_free(s);
 }
 
