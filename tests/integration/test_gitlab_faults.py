@@ -149,3 +149,39 @@ def test_made_with_less_than_asked_for(queue, start_worker, gitlab, smtp, fault,
     queue.settled(2)
     assert len(queue.jobs("done")) == len(gitlab.issues()) == 2
     assert len(worker.lines(event=event)) == 1
+
+
+def test_record_deleted_before_it_is_closed(queue, worker, gitlab, smtp, ctl, until):
+    """The mail is out and stays so; an operator can have the record made once more."""
+    gitlab.fail_next("slow", method="PUT", path="", seconds=60)
+    queue.push()
+    until(lambda: gitlab.requests("PUT"), "its closing")
+    gitlab.delete(1)
+    gitlab.release()
+    queue.settled(1)
+    job_id, record = queue.only("failed")
+    assert (record["err_class"], record["err_step"], record["err_code"]) == ("permanent", "close", "404")
+    until(lambda: gitlab.issues("[Failed]"), "the failure issue")
+    ctl.run("requeue", job_id, "--redo", "record")
+    queue.wait_state(job_id, "done")
+    (issue,) = gitlab.issues("[Success]")
+    assert str(issue["iid"]) == queue.job(job_id)["iid"]
+    assert len(smtp.mails_to()) == 1
+
+
+def test_failure_issue_deleted_while_the_job_is_failed(queue, worker, gitlab, smtp, ctl, until):
+    """A failed job has an open one, always."""
+    smtp.on("customer@example.com", rcpt="550 5.1.1 first words", times=1)
+    smtp.on("customer@example.com", rcpt="550 5.1.1 other words", times=1)
+    queue.push()
+    queue.settled(1)
+    job_id, _ = queue.only("failed")
+    until(lambda: queue.job(job_id).get("report_iid"), "the report")
+    gitlab.delete(1)
+    ctl.run("requeue", job_id)
+    until(lambda: gitlab.issues("[Failed]", "other words"), "another one")
+    until(lambda: queue.job(job_id).get("report_iid") == "2", "noted")
+    ctl.run("requeue", job_id)
+    queue.wait_state(job_id, "done")
+    until(lambda: gitlab.issues("[Failed]")[0]["state"] == "closed", "closed")
+    assert len(gitlab.issues("[Failed]")) == 1

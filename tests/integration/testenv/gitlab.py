@@ -58,6 +58,7 @@ class Project:
     template: str = TEMPLATE
     issues: list = dataclasses.field(default_factory=list)
     labels: set = dataclasses.field(default_factory=set)
+    last_iid: int = 0  # none is given twice, whatever was deleted
 
 
 @dataclasses.dataclass
@@ -252,8 +253,9 @@ class State:
             labels = []  # without a word
         project.labels.update(labels)
         now = _now()
+        project.last_iid += 1
         issue = {
-            "id": self.fresh_id(), "iid": len(project.issues) + 1, "project_id": project.id,
+            "id": self.fresh_id(), "iid": project.last_iid, "project_id": project.id,
             "title": title, "description": description, "state": "opened",
             "created_at": now, "updated_at": now, "closed_at": None, "closed_by": None,
             "labels": labels, "confidential": confidential,
@@ -749,6 +751,12 @@ class GitLab:
         found = self.issues(**which)
         assert len(found) == 1, f"{len(found)} issues: {[i['title'] for i in found]}"
         return found[0]
+
+    def delete(self, iid):
+        """As an owner can."""
+        with self.state.lock:
+            issues = self.project().issues
+            issues[:] = [i for i in issues if i["iid"] != iid]
 
     def project(self):
         return self.state.projects[0]
