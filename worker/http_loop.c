@@ -26,6 +26,7 @@ struct watch { /* a socket of curl's */
     uv_poll_t poll;
     struct http_loop *l;
     curl_socket_t fd;
+    int events; /* of libuv's */
 };
 
 static void check(CURLMcode rc)
@@ -70,8 +71,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct watch *w = poll->data;
     int flags = 0;
 
-    if (status < 0)
-        flags = CURL_CSELECT_ERR;
+    if (status < 0) {
+        /* An error on the socket, for which libuv stops to watch it. curl is to find it
+         * itself: a whole answer may stand before it, and it knows which errors of a
+         * kept connection are none of the request's. */
+        flags = CURL_CSELECT_IN | CURL_CSELECT_OUT;
+        (void)uv_poll_start(&w->poll, w->events, on_poll);
+    }
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
@@ -125,7 +131,6 @@ static void watch_end(struct watch *w)
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *slot)
 {
     struct watch *w = slot;
-    int events = 0;
 
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
@@ -135,11 +140,12 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
     }
     if (!w)
         w = watch_new(arg, fd);
+    w->events = 0;
     if (what & CURL_POLL_IN)
-        events |= UV_READABLE;
+        w->events |= UV_READABLE;
     if (what & CURL_POLL_OUT)
-        events |= UV_WRITABLE;
-    (void)uv_poll_start(&w->poll, events, on_poll);
+        w->events |= UV_WRITABLE;
+    (void)uv_poll_start(&w->poll, w->events, on_poll);
     return 0;
 }
 

@@ -10,14 +10,14 @@ import pytest
 from testenv.gitlab import Token
 from testenv.wire import Wire
 
-PROBE_S = 0.2  # between probes: STOPGAP_BACKOFF_CAP of these tests
+PROBE_S = 0.1  # between probes
 IN_FLIGHT = 16
 
 
 @pytest.fixture
 def wire(gitlab, env):
     relay = Wire(gitlab)
-    env["STOPGAP_GITLAB_URL"] = relay.url
+    env.update(STOPGAP_GITLAB_URL=relay.url, STOPGAP_BACKOFF_CAP=f"{PROBE_S * 1000:.0f}ms")
     yield relay
     relay.stop()
 
@@ -128,6 +128,7 @@ def test_breaker(queue, start_worker, gitlab, smtp, wire, until, body):
     until(lambda: len(smtp.mails_to()) == 100, "all mails")
     line = worker.wait_for(event="lane_closed", lane="gitlab")
     assert (line["level"], line["class"]) == ("warn", "transient")
+    until(lambda: len(queue.jobs("delayed")) >= 99, "an end of what was under way")
     before = attempts(queue)
     took = probes(wire, until, 6)
     assert took >= 4 * PROBE_S, "more than one probe an interval"

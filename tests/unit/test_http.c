@@ -261,6 +261,61 @@ static void test_bad_answers(void **state)
     assert_non_null(strstr(w->calls[ENDLESS_HEADER].r.err.text, "header is too long"));
 }
 
+/* Ends the connection with RST. */
+static void reset(struct server_conn *c)
+{
+    struct linger now = {1, 0};
+    uv_os_fd_t fd;
+
+    assert_int_equal(uv_fileno((uv_handle_t *)&c->tcp, &fd), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    server_hang_up(c);
+}
+
+static void answer_and_reset(struct server_conn *c, const char *request)
+{
+    (void)request;
+    server_reply(c, "201 Created", "", "made");
+    reset(c);
+}
+
+/* The answer counts, whatever becomes of the connection after it. */
+static void test_reset_behind_an_answer(void **state)
+{
+    (void)state;
+    w->server.handle = answer_and_reset;
+    (void)post("x");
+    run();
+    assert_int_equal(w->calls[0].r.err.class, ERR_NONE);
+    assert_int_equal(w->calls[0].r.status, 201);
+    assert_string_equal(w->calls[0].body, "made");
+}
+
+static void reset_later_ones(struct server_conn *c, const char *request)
+{
+    if (c->served == 1)
+        echo(c, request);
+    else
+        reset(c);
+}
+
+/* A kept connection that is reset under a request: what is safe to repeat is. */
+static void test_reset_of_a_kept_connection(void **state)
+{
+    (void)state;
+    w->server.handle = reset_later_ones;
+    (void)get();
+    run();
+    (void)get();
+    run();
+    assert_int_equal(w->calls[1].r.status, 200);
+    (void)post("x");
+    run();
+    assert_int_equal(w->calls[2].r.err.class, ERR_TRANSIENT);
+    assert_true(w->calls[2].r.connected);
+    assert_int_equal(w->server.count, 4); /* the second GET twice, the POST once */
+}
+
 static void long_body(struct server_conn *c, const char *request)
 {
     char *body = mem_new((size_t)w->mode + 1, 1);
@@ -575,6 +630,8 @@ int main(void)
         T(test_refused_never_left),
         T(test_odd_urls),
         T(test_bad_answers),
+        T(test_reset_behind_an_answer),
+        T(test_reset_of_a_kept_connection),
         T(test_body_cap),
         T(test_timeout),
         T(test_post_is_never_sent_twice),

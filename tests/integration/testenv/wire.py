@@ -40,6 +40,7 @@ class Rule:
     spoil: object  # Answer -> iterable of bytes; Answer is None if not relayed
     relay: bool
     keep: bool  # the connection stays open
+    text: str  # the body holds it
 
 
 @dataclasses.dataclass
@@ -77,15 +78,15 @@ class Wire:
 
     # --- what a test says ---
 
-    def spoil(self, method, path, how, times=1, relay=True, keep=False):
+    def spoil(self, method, path, how, times=1, relay=True, keep=False, text=""):
         """The next `times` such answers become what how(answer) yields."""
         with self._lock:
-            self._rules.append(Rule(method, path, times, how, relay, keep))
+            self._rules.append(Rule(method, path, times, how, relay, keep, text))
 
-    def answer(self, method, path, status, body="", headers=(), times=1):
+    def answer(self, method, path, status, body="", headers=(), times=1, text=""):
         """The next such requests get this and go no further."""
         data = made(status, body, headers)
-        self.spoil(method, path, lambda _: [data], times, relay=False, keep=True)
+        self.spoil(method, path, lambda _: [data], times, relay=False, keep=True, text=text)
 
     def clear(self):
         with self._lock:
@@ -145,11 +146,11 @@ class Wire:
     def _one(self, connection, lines, upstream):
         """One request; False at the end of the connection."""
         start = lines.readline().decode("latin-1").split()
-        if len(start) != 3:
-            return False
+        if len(start) != 3 or not start[2].startswith("HTTP/"):
+            return False  # the end, or somebody who wants TLS
         headers = http.client.parse_headers(lines)
         body = lines.read(int(headers.get("Content-Length", 0)))
-        rule = self._note(start[0], start[1])
+        rule = self._note(start[0], start[1], body)
         answer = None
         if not rule or rule.relay:
             upstream.request(start[0], start[1], body or None, dict(headers))
@@ -159,12 +160,13 @@ class Wire:
             connection.sendall(piece)
         return not rule or rule.keep
 
-    def _note(self, method, target):
+    def _note(self, method, target, body):
         path = target.partition("?")[0]
         with self._lock:
             self.seen.append(Seen(time.monotonic(), method, path))
             for rule in self._rules:
-                if rule.times and rule.method in (method, "*") and path.endswith(rule.path):
+                if (rule.times and rule.method in (method, "*") and path.endswith(rule.path)
+                        and rule.text.encode() in body):
                     rule.times -= 1
                     return rule
         return None
