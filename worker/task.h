@@ -86,6 +86,10 @@ void task_unblock(struct task *t);
 /* Sets the call to Redis under way and sends it; `call` may run again after a break. */
 void task_call(struct task *t, void (*call)(struct task *t));
 
+/* A call (for task_call): writes t->late once more, as a result that counts even from a
+ * former owner; then the task is resumed with OUTCOME_GONE. */
+void task_flush_late(struct task *t);
+
 /* To be called first by every answer to a `call`. True: Redis did not answer it, it
  * will be sent again; the caller returns. */
 bool task_call_again(struct task *t, const struct err *e);

@@ -1,0 +1,24 @@
+/* report: one follow-up under way: the failure issue opened or brought up to date, said
+ * to be late, or closed because the license went out after all. Which items there are,
+ * and when, is follow.c's. */
+#ifndef STOPGAP_REPORT_H
+#define STOPGAP_REPORT_H
+
+#include "queue.h"
+#include "worker.h"
+
+struct report {
+    struct worker *worker;
+    struct queue_follow what;
+    char *kind, *id, *fixed_url, *last_ids;
+    struct job job;
+    struct queue_write write; /* goes out with the item's end */
+};
+
+/* Ends in follow_report_ended, once, perhaps inside this call. */
+void report_start(struct report *r);
+
+/* follow.c: frees it. What is not finished is still in Redis and comes again. */
+void follow_report_ended(struct report *r);
+
+#endif
