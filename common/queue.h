@@ -118,9 +118,11 @@ enum queue_saved {
     QUEUE_NOT_YOURS, /* reaped, or ended meanwhile: nothing was written */
     QUEUE_LATE,      /* not yours any more, but the result was accepted */
     QUEUE_GUARDED,   /* somebody has that result already: nothing was written */
-    QUEUE_CAPPED     /* a cap is reached: nothing was written; `cap` names it */
+    QUEUE_CAPPED     /* a cap is reached: nothing was written */
 };
-typedef void (*queue_save_fn)(void *arg, enum queue_saved saved, const char *cap,
+/* detail: with CAPPED the cap's name, with NOT_YOURS the number of the issue that the
+ * job has by now, or "". */
+typedef void (*queue_save_fn)(void *arg, enum queue_saved saved, const char *detail,
                               const struct err *e);
 
 struct queue_cap {

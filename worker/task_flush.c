@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "num.h"
 #include "settings.h"
 #include "step.h"
 
@@ -54,20 +55,28 @@ static void flush_failed(struct task *t, enum outcome outcome)
     task_resume(t, outcome);
 }
 
-static void on_late_flushed(void *arg, enum queue_saved saved, const char *cap,
+/* The next owner looked, found the issue that we had made, and goes on with it. */
+static bool is_the_jobs_issue(const struct task *t, const char *issue)
+{
+    int64_t iid;
+
+    return num_parse(issue, 1, INT64_MAX, &iid) && iid == t->job.issue_iid;
+}
+
+static void on_late_flushed(void *arg, enum queue_saved saved, const char *issue,
                             const struct err *e)
 {
     struct task *t = arg;
     struct log_line l;
 
-    (void)cap;
     if (task_call_again(t, e))
         return;
     task_log(t, &l, LOG_WARN, "lost");
     log_str(&l, "step", job_step_name(t->late_step));
     log_str(&l, "result", saved == QUEUE_LATE ? "accepted late" : "refused");
     log_end(&l);
-    if (saved != QUEUE_LATE && t->late_step == STEP_RECORD)
+    if (saved != QUEUE_LATE && t->late_step == STEP_RECORD &&
+        !is_the_jobs_issue(t, issue))
         step_record_stray(t->worker, &t->job);
     flush_failed(t, OUTCOME_GONE);
 }

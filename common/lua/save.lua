@@ -1,30 +1,18 @@
 -- uses: prelude write view
 -- ARGV id, wid, fence, checkpoint (0|1), late step or '', guard field or '', cap count,
 -- (name, limit)..., then as in write
--- -> 1 saved, 0 not yours, 2 accepted late, 3 guard field is already there,
---    {4, name of the cap}
+-- -> {1} saved, {0, the job's issue or ''} not yours, {2} accepted late, {3} the guard
+--    field is there already, {4, name of the cap}
 local id, wid, fence = ARGV[1], ARGV[2], ARGV[3]
 local j, at, result = job(id), 7, 1
--- This very result is there: it was written, but the answer was lost.
-local function same_result()
-  local first = 8 + 2*tonumber(ARGV[7])
-  for i = first + 1, first + 2*tonumber(ARGV[first]), 2 do
-    local have = call('HGET', j, ARGV[i])
-    if not have or have ~= ARGV[i+1]
-      and string.gsub(have, '^%d+ ', '@now@ ', 1) ~= ARGV[i+1] then
-      return false
-    end
-  end
-  return true
-end
-
 local f = call('HMGET', j, 'owner', 'fence', 'i:' .. ARGV[5], 's:' .. ARGV[5])
 if f[1] ~= wid or f[2] ~= fence then
   -- Reaped meanwhile. The result of an effect still counts for the owner that wrote its
   -- intent, as long as nobody has redone it.
-  if f[4] and same_result() then return {2} end
   local mine = wid .. ' ' .. fence .. ' '
-  if ARGV[5] == '' or f[4] or string.sub(f[3] or '', 1, #mine) ~= mine then return {0} end
+  if ARGV[5] == '' or f[4] or string.sub(f[3] or '', 1, #mine) ~= mine then
+    return {0, call('HGET', j, 'iid') or ''}
+  end
   result = 2
 end
 if ARGV[6] ~= '' and call('HEXISTS', j, ARGV[6]) == 1 then return {3} end

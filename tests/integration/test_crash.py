@@ -63,6 +63,26 @@ def test_frozen_past_its_lease(queue, start_worker, gitlab, smtp, until):
     judge(queue, gitlab, smtp, 80)
 
 
+def test_an_issue_that_the_next_owner_found_is_no_stray(
+        queue, start_worker, gitlab, smtp, until):
+    """The creation was heard, its maker froze; another worker finds the issue and closes
+    it. When the first wakes, it is told that the job is not its own any more."""
+    gitlab.fail_next("slow_after", seconds=30)
+    frozen = start_worker(STOPGAP_LEASE="1s")
+    queue.push()
+    until(gitlab.issues, "the issue")
+    frozen.signal(signal.SIGSTOP)
+    start_worker(STOPGAP_LEASE="1s")
+    queue.settled(1)
+    gitlab.release()
+    frozen.signal(signal.SIGCONT)
+    frozen.wait_for(event="lost")
+    queue.push(ticket_id=2)  # behind whatever it does about it
+    queue.settled(2)
+    assert frozen.stop() == 0
+    assert len(gitlab.issues("[Success]")) == len(gitlab.issues()) == 2
+
+
 def test_restart_takes_the_jobs_back_at_once(queue, start_worker, smtp, until):
     smtp.on("", hold_dot=True)
     first = start_worker(STOPGAP_LEASE="60s")

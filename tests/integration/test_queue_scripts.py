@@ -391,8 +391,8 @@ def test_save_without_checkpoint(q):
 @pytest.mark.parametrize("wid,fence", [("w2", 1), ("w1", 2), ("w1", 0), ("", "")])
 def test_save_of_a_stranger(q, wid, fence):
     i = q.active("a")
-    assert save(q, i, {"x": "1"}, wid=wid, fence=fence) == ([0], {})
-    assert save(q, ident("none"), {"x": "1"}) == ([0], {})
+    assert save(q, i, {"x": "1"}, wid=wid, fence=fence) == ([0, ""], {})
+    assert save(q, ident("none"), {"x": "1"}) == ([0, ""], {})
 
 
 @pytest.mark.parametrize("there,accepted", [
@@ -409,7 +409,7 @@ def test_late_result(q, there, accepted, state):
     i = q.job("a", state, fence=2, **there, **owner)
     answer, changed = save(q, i, {"s:email": "@now@ 9 mine"}, ["i:email"], late="email")
     if not accepted:
-        assert (answer, changed) == ([0], {})
+        assert (answer, changed) == ([0, ""], {})
         return
     assert answer == [2]
     assert changed == {"job:" + i: {"s:email": "NOW 9 mine", "i:email": None},
@@ -419,17 +419,17 @@ def test_late_result(q, there, accepted, state):
 
 @pytest.mark.parametrize("first", [1, 2])
 def test_result_sent_twice(q, first):
-    """Its answer was lost, and the job reaped: the result is there, so it is not refused,
-    or the worker would take its own issue for a stray."""
+    """Its answer was lost, and the job reaped; or another found the same issue: whoever
+    is refused is told the job's issue, and does not take it for a stray."""
     i = q.active("a", i_record="w1 1 123")
     result = {"iid": "12", "issue_url": "u", "s:record": "@now@ 9 "}
     if first == 2:
         q.redis.hset(q.key("job:" + i), mapping={"owner": "w2", "fence": 2})
     assert save(q, i, result, ["i:record"], late="record")[0] == [first]
     q.redis.hset(q.key("job:" + i), mapping={"owner": "w2", "fence": 3})
-    assert save(q, i, result, ["i:record"], late="record") == ([2], {})
-    other = {**result, "iid": "13"}
-    assert save(q, i, other, ["i:record"], late="record") == ([0], {})
+    for iid in ("12", "13"):
+        again = {**result, "iid": iid}
+        assert save(q, i, again, ["i:record"], late="record") == ([0, "12"], {})
 
 
 def test_guard(q):
