@@ -41,8 +41,14 @@ def smtp():
 
 
 @pytest.fixture
-def redis(folder):
-    server = Redis(folder)
+def redis_config():
+    """What redis-server is told besides; a module or a test may have its own."""
+    return ()
+
+
+@pytest.fixture
+def redis(folder, redis_config):
+    server = Redis(folder, config=redis_config)
     yield server
     server.stop()
 

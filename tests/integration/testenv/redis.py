@@ -35,11 +35,14 @@ class Redis:
     def pid(self):
         return self._process.pid
 
-    def start(self):
+    def start(self, ready=True, config=()):
         """Returns when it answers with its data loaded. A port that was taken meanwhile
-        is given up for another, unless it has been handed out already."""
+        is given up for another, unless it has been handed out already. config: for this
+        start alone."""
         for attempt in range(5):
-            self._launch()
+            self._launch(config)
+            if not ready:
+                return
             wait_for(lambda: self._process.poll() is not None or self._answers(),
                      lambda: f"redis-server answers: {self.log()}")
             if self._process.poll() is None:
@@ -48,12 +51,12 @@ class Redis:
                 raise AssertionError(f"redis-server did not start: {self.log()}")
             self.port = process.free_port()
 
-    def _launch(self):
+    def _launch(self, config):
         words = [
             "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
             "--unixsocket", self.path, "--unixsocketperm", "700", "--dir", self.folder,
             "--save", "", "--appendonly", "yes", "--daemonize", "no",
-            *" ".join(self.config).split(),
+            *" ".join([*self.config, *config]).split(),
         ]
         with open(self.log_path, "ab") as log:
             self._process = process.start(words, stdout=log, stderr=log)
@@ -63,6 +66,11 @@ class Redis:
             return self.client.ping()
         except client_library.exceptions.RedisError:  # not there yet, or loading
             return False
+
+    def calls(self):
+        """{command: how often it came, refused or not}, since the server started."""
+        return {name.removeprefix("cmdstat_"): row["calls"] + row.get("rejected_calls", 0)
+                for name, row in self.client.info("commandstats").items()}
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
