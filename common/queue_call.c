@@ -63,10 +63,66 @@ struct queue_call *queue_call_new(void *arg)
     return c;
 }
 
+/* What each script answers: its first item's type and greatest number, and how many. */
+static const struct {
+    enum reply_type first;
+    int64_t top;
+    size_t least, most;
+} answers[QUEUE_SCRIPT_COUNT] = {
+    [QUEUE_BEAT] = {REPLY_INT, 2, 6, 6},
+    [QUEUE_TAKE] = {REPLY_STRING, 0, 4, SIZE_MAX},
+    [QUEUE_SAVE] = {REPLY_INT, 4, 1, 2},
+    [QUEUE_CLAIM_KEYS] = {REPLY_STRING, 0, 1, SIZE_MAX},
+    [QUEUE_FINISH] = {REPLY_INT, 2, 1, 1},
+    [QUEUE_POINT_AT] = {REPLY_INT, 1, 1, 1},
+    [QUEUE_REAP_WORKER] = {REPLY_INT, 1, 1, 1},
+    [QUEUE_TRIM] = {REPLY_INT, INT64_MAX, 1, 1},
+    [QUEUE_FOLLOW_TAKE] = {REPLY_INT, INT64_MAX, 2, SIZE_MAX},
+    [QUEUE_FOLLOW_DONE] = {REPLY_INT, 1, 1, 1},
+    [QUEUE_REQUEUE] = {REPLY_STRING, 0, 1, 2},
+    [QUEUE_RESEND] = {REPLY_STRING, 0, 1, 2},
+    [QUEUE_DISCARD] = {REPLY_STRING, 0, 1, 2},
+};
+
+static bool is_answer_of(enum queue_script script, const struct redisReply *r)
+{
+    size_t count = reply_count(r);
+    const struct redisReply *first = queue_item(r, 0);
+
+    return count >= answers[script].least && count <= answers[script].most &&
+           reply_type(first) == answers[script].first &&
+           (answers[script].first == REPLY_STRING ||
+            (reply_int(first) >= 0 && reply_int(first) <= answers[script].top));
+}
+
+/* Replies that are out of step with the commands would be believed by whoever comes
+ * next: such a connection is ended. */
+static void on_script_reply(void *arg, const struct redisReply *r, const struct err *e)
+{
+    struct queue_call *c = arg;
+    struct redis *redis = c->redis;
+    struct err why;
+
+    if (!r || is_answer_of(c->script, r)) {
+        c->on_reply(c, r, e);
+        return;
+    }
+    (void)err_set(&why, ERR_TRANSIENT, REDIS_LOST,
+                  "Redis sent a reply that is none to the script %s",
+                  queue_scripts[c->script].name);
+    c->on_reply(c, NULL, &why);
+    redis_distrust(redis, &why);
+}
+
 int queue_call_eval(struct queue *q, struct queue_args *a, enum queue_script script,
                     redis_fn on_reply, struct queue_call *c, struct err *e)
 {
-    int rc = redis_eval(q->redis, on_reply, c, script, 1, a->n, a->v, a->len, e);
+    int rc;
+
+    c->redis = q->redis;
+    c->script = script;
+    c->on_reply = on_reply;
+    rc = redis_eval(q->redis, on_script_reply, c, script, 1, a->n, a->v, a->len, e);
 
     if (rc)
         free(c);

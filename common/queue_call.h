@@ -46,11 +46,15 @@ struct queue_call {
         queue_answer_fn answer;
     } fn;
     void *arg;
+    redis_fn on_reply; /* what is below is queue_call_eval's */
+    struct redis *redis;
+    enum queue_script script;
 };
 
 struct queue_call *queue_call_new(void *arg);
 
-/* Sends it; frees the call if it could not be sent, else on_reply does. */
+/* Sends it; frees the call if it could not be sent, else on_reply does. A reply that
+ * has not the script's form never gets there: it counts as a lost one. */
 int queue_call_eval(struct queue *q, struct queue_args *a, enum queue_script script,
                     redis_fn on_reply, struct queue_call *c, struct err *e) MUST_CHECK;
 

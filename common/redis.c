@@ -73,14 +73,20 @@ int redis_eval(struct redis *r, redis_fn fn, void *arg, size_t index, int numkey
 /* --- greeting: what is sent on each connect, in one write ---------------------------
  */
 
-static void greet(struct redis *r, redis_fn fn, int argc, const char *const *argv)
+static void say(struct redis *r, redis_fn fn, int64_t allow_ms, int argc,
+                const char *const *argv)
 {
     struct err e;
 
     if (!pipeline_attached(r->line)) /* given up on an earlier line */
         return;
-    if (pipeline_send(r->line, fn, r, r->o.timeout_ms, argc, argv, NULL, &e) < 0)
+    if (pipeline_send(r->line, fn, r, allow_ms, argc, argv, NULL, &e) < 0)
         lose(r, &e);
+}
+
+static void greet(struct redis *r, redis_fn fn, int argc, const char *const *argv)
+{
+    say(r, fn, r->o.timeout_ms, argc, argv);
 }
 
 /* True if the greeting is over: the connection is gone, or this error ended it. An
@@ -254,14 +260,20 @@ static void on_master(void *arg, const struct redisReply *reply, const struct er
     connect_now(r);
 }
 
+/* Not connected to the server itself, but to one that knows where it is. */
+static bool asks_sentinel(const struct redis *r)
+{
+    return r->o.url->sentinel_name && !r->master;
+}
+
 static void on_open(void *arg)
 {
     struct redis *r = arg;
 
-    if (r->o.url->sentinel_name && !r->master)
-        greet(r, on_master, 3,
-              (const char *[]){"SENTINEL", "get-master-addr-by-name",
-                               r->o.url->sentinel_name});
+    if (asks_sentinel(r))
+        say(r, on_master, SENTINEL_TIMEOUT_MS, 3,
+            (const char *[]){"SENTINEL", "get-master-addr-by-name",
+                             r->o.url->sentinel_name});
     else
         send_greeting(r);
 }
@@ -282,27 +294,30 @@ static void on_end(void *arg, const struct err *e)
 {
     struct err why = *e;
 
-    (void)err_wrap(&why, "Redis");
+    (void)err_wrap(&why, asks_sentinel(arg) ? "Sentinel" : "Redis");
     lose(arg, &why);
 }
 
-/* The sentinel whose turn it is: "host:port" number (r->sentinel mod count). */
+/* The sentinel whose turn it is: number (r->sentinel mod count) of the list, each
+ * HOST:PORT or [V6]:PORT. */
 static char *next_sentinel(const struct redis *r, int *port)
 {
     const char *list = r->o.url->sentinels;
     unsigned int count = 1, turn;
-    char *host, *colon;
     int64_t n = 26379;
+    char *host, digits[8];
+    size_t bracket;
 
     for (const char *p = list; *p; p++)
         count += *p == ',';
     for (turn = r->sentinel % count; turn; turn--)
         list = strchr(list, ',') + 1;
-    host = mem_dup(list, strcspn(list, ","));
-    colon = strrchr(host, ':');
-    if (colon && num_parse(colon + 1, 1, 65535, &n))
-        *colon = '\0';
-    *port = (int)n;
+    bracket = *list == '[';
+    list += bracket;
+    host = mem_dup(list, strcspn(list, bracket ? "]" : ":,"));
+    list += strlen(host) + bracket;
+    (void)snprintf(digits, sizeof digits, "%.*s", (int)strcspn(list, ","), list);
+    *port = num_parse(digits + (*digits == ':'), 1, 65535, &n) ? (int)n : 26379;
     return host;
 }
 
@@ -341,6 +356,11 @@ struct redis *redis_new(const struct redis_options *options)
     r->retry.data = r;
     connect_now(r);
     return r;
+}
+
+void redis_distrust(struct redis *r, const struct err *why)
+{
+    lose(r, why);
 }
 
 bool redis_is_up(const struct redis *r)

@@ -58,6 +58,10 @@ struct redis *redis_new(const struct redis_options *options);
  * this call, nothing runs after it. Allowed inside any callback. NULL is fine. */
 void redis_free(struct redis *r);
 
+/* A reply cannot be one to its command: the connection is ended, as if it had broken.
+ * Allowed inside any callback. */
+void redis_distrust(struct redis *r, const struct err *why);
+
 bool redis_is_up(const struct redis *r);
 
 /* Sends one command (binary safe; arguments are copied). lens may be NULL: strlen.

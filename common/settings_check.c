@@ -30,11 +30,6 @@ static bool is_smtp_in_clear_abroad(const struct settings *s)
            !settings_is_loopback(s->smtp.host);
 }
 
-static bool sentinel(const struct settings *s)
-{
-    return s->redis.sentinel_name;
-}
-
 static bool user_alone(const struct settings *s)
 {
     return s->smtp_user && !s->smtp_password.len;
@@ -100,9 +95,6 @@ static const struct {
     bool (*wrong)(const struct settings *s);
     const char *text;
 } rules[] = {
-    {"STOPGAP_REDIS_URL", NULL, sentinel,
-     "redis-sentinel:// is not in this version yet; allowed: redis://, rediss:// or "
-     "unix://"},
     {"STOPGAP_SMTP_USER", "STOPGAP_SMTP_PASSWORD", user_alone,
      "set without STOPGAP_SMTP_PASSWORD; allowed: both or neither"},
     {"STOPGAP_SMTP_PASSWORD", "STOPGAP_SMTP_USER", password_alone,
@@ -180,9 +172,31 @@ static bool test_secret_allowed(const struct settings *s)
     return s->webhook_allow_test_secret;
 }
 
+/* One that is not this host: the servers that they name will not be, either. */
+static bool sentinel_abroad(const struct redis_url *url)
+{
+    const char *list = url->sentinels;
+    bool abroad = false;
+
+    while (list && !abroad) {
+        size_t bracket = *list == '[';
+        char *host =
+            mem_dup(list + bracket, strcspn(list + bracket, bracket ? "]" : ":,"));
+
+        abroad = !settings_is_loopback(host);
+        free(host);
+        list = strchr(list, ',');
+        list = list ? list + 1 : NULL;
+    }
+    return abroad;
+}
+
 static bool redis_in_clear_abroad(const struct settings *s)
 {
-    return s->redis.host && !s->redis.tls && !settings_is_loopback(s->redis.host);
+    const struct redis_url *url = &s->redis;
+
+    return sentinel_abroad(url) ||
+           (url->host && !url->tls && !settings_is_loopback(url->host));
 }
 
 static const struct {

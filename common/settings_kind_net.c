@@ -48,8 +48,9 @@ static void done_redis(void *slot)
 }
 
 const struct setting_kind settings_kind_redis = {
-    .allowed = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=N, each "
-               "with USER:PASSWORD@ (percent-encoded) before the host",
+    .allowed = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH?db=N or "
+               "redis-sentinel://H1:PORT,H2:PORT/NAME?db=N, each with USER:PASSWORD@ "
+               "(percent-encoded) before the host",
     .parse = parse_redis,
     .show = show_redis,
     .done = done_redis,

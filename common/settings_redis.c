@@ -223,7 +223,8 @@ int settings_parse_redis_url(const char *text, struct redis_url *out, struct err
         *out = got;
         return 0;
     }
-    return refuse(e, "begins with none of redis:// rediss:// unix://");
+    return refuse(e,
+                  "begins with none of redis:// rediss:// unix:// redis-sentinel://");
 }
 
 void settings_redis_url_done(struct redis_url *url)

@@ -181,19 +181,39 @@ static const struct {
     {"NOPERM", REDIS_V_DENIED, ERR_AUTH},
 };
 
+/* What a script met inside has no word of its own. Redis 6.2 puts the word into the
+ * middle: "ERR Error running script (...): @user_script:9: -OOM command ...". */
+static const struct {
+    const char *phrase, *word;
+} redis_phrases[] = {
+    {"The user executing the script can't", "NOPERM"},
+    {"ACL failure in script", "NOPERM"},
+};
+
+static const char *word_of(const char *text)
+{
+    const char *inside = NULL;
+
+    for (size_t i = 0; i < ARRAY_LEN(redis_phrases); i++)
+        if (strstr(text, redis_phrases[i].phrase))
+            return redis_phrases[i].word;
+    if (strncmp(text, "ERR Error running script", 24) == 0)
+        inside = strstr(text, ": -");
+    return inside ? inside + 3 : text;
+}
+
 enum redis_verdict verdict_redis(const char *error_text, struct err *e)
 {
-    size_t word = strcspn(error_text, " ");
+    const char *from = word_of(error_text);
+    size_t word = strcspn(from, " ");
 
     for (size_t i = 0; i < ARRAY_LEN(redis_words); i++) {
         if (strlen(redis_words[i].word) != word ||
-            strncmp(error_text, redis_words[i].word, word) != 0)
+            strncmp(from, redis_words[i].word, word) != 0)
             continue;
         (void)err_set(e, redis_words[i].class, 0, "Redis: %s", error_text);
         return redis_words[i].verdict;
     }
-    /* A script that meets one of these inside reports "ERR ... script: ... OOM ..." or,
-     * since 7.0, the word itself first; only the latter is told apart. */
     (void)err_set(e, ERR_BUG, 0, "Redis: %s", error_text);
     return REDIS_V_OTHER;
 }

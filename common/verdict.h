@@ -45,7 +45,7 @@ void verdict_http(const char *service, int status, const char *body, size_t body
  * look before you repeat it. status 0: no answer. */
 bool verdict_http_unknown(int status);
 
-/* Redis error reply, by its first word. */
+/* Redis error reply, by its first word, or by what a script met inside. */
 enum redis_verdict {
     REDIS_V_OTHER,     /* a bug or a wrong setup: say it */
     REDIS_V_NOSCRIPT,  /* send the source */

@@ -92,6 +92,13 @@ void worker_issue_made(struct worker *w, const struct gitlab_result *r)
     w->told_confidential = true;
 }
 
+/* What Redis refuses for good is somebody's to mend; the rest passes. */
+static enum log_level redis_level(const struct err *e)
+{
+    return e->class == ERR_TRANSIENT || e->class == ERR_CANCELLED ? LOG_WARN
+                                                                  : LOG_ERROR;
+}
+
 /* ---- waiting for something to do ---- */
 
 enum { WAIT_INBOX, WAIT_PENDING };
@@ -104,6 +111,17 @@ struct wait_call {
     int which;
 };
 
+/* Jobs still come in with each beat, only later: worth one line. */
+static void say_wait_refused(struct worker *w, int which, const struct err *e)
+{
+    if (redis_level(e) != LOG_ERROR || w->told_wait[which])
+        return;
+    w->told_wait[which] = true;
+    log_msg(LOG_ERROR, "wait_refused",
+            "new jobs in %s are seen with each beat only: %s", wait_lists[which],
+            e->text);
+}
+
 static void on_wait_over(void *arg, const struct redisReply *r, const struct err *e)
 {
     struct wait_call c = *(struct wait_call *)arg;
@@ -111,8 +129,11 @@ static void on_wait_over(void *arg, const struct redisReply *r, const struct err
 
     free(arg);
     w->waiting[c.which] = false;
-    if (e->class != ERR_NONE)
+    if (e->class != ERR_NONE) {
+        say_wait_refused(w, c.which, e);
         return; /* on_up of that client, or the next beat, waits anew */
+    }
+    w->told_wait[c.which] = false;
     if (r && reply_type(r) != REPLY_NIL)
         pump(w);
     else if (!w->taking)
@@ -263,7 +284,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
 
     w->beating = false;
     if (e->class != ERR_NONE) {
-        log_msg(LOG_WARN, "beat", "%s", e->text);
+        log_msg(redis_level(e), "beat", "%s", e->text);
         return;
     }
     set_clock(w, b->now_ms);
@@ -379,8 +400,7 @@ static void on_down(void *arg, const struct err *e)
     w->registered = false;
     w->taking = false;
     if (!w->closing)
-        log_msg(e->class == ERR_AUTH ? LOG_ERROR : LOG_WARN, "redis_down", "%s",
-                e->text);
+        log_msg(redis_level(e), "redis_down", "%s", e->text);
 }
 
 static void on_wait_up(void *arg)

@@ -61,7 +61,8 @@ struct worker {
     bool beating;                         /* a beat is under way */
     int64_t beat_sent_ms, lease_until_ms; /* loop clock */
     int64_t redis_offset_ms;              /* Redis's clock minus the loop's */
-    bool waiting[2]; /* a blocking wait is under way on inbox, pending */
+    bool waiting[2];   /* a blocking wait is under way on inbox, pending */
+    bool told_wait[2]; /* that Redis refuses it */
     struct worker_lag lag;
     uint64_t beats; /* sent; every so many, old jobs are removed too */
     uv_timer_t beat_timer, due_timer, drain_timer;

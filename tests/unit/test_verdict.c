@@ -224,6 +224,24 @@ static const struct {
     {"NOPERM this user has no permissions to run the 'eval' command", REDIS_V_DENIED,
      ERR_AUTH},
     {"OOM", REDIS_V_LATER, ERR_TRANSIENT},
+    /* met inside a script: by 6.2, by 7.0, since 7.2 */
+    {"ERR Error running script (call to f_0a): @user_script:9: @user_script: 9: "
+     "-READONLY You can't write against a read only replica.",
+     REDIS_V_RECONNECT, ERR_TRANSIENT},
+    {"ERR Error running script (call to f_0a): @user_script:9: @user_script: 9: "
+     "-OOM command not allowed when used memory > 'maxmemory'.",
+     REDIS_V_LATER, ERR_TRANSIENT},
+    {"OOM command not allowed when used memory > 'maxmemory'. script: 0a, on "
+     "@user_script:9.",
+     REDIS_V_LATER, ERR_TRANSIENT},
+    {"ERR The user executing the script can't run this command or subcommand script: "
+     "0a, on @user_script:9.",
+     REDIS_V_DENIED, ERR_AUTH},
+    {"ERR ACL failure in script: User default has no permissions to run the 'hset' "
+     "command",
+     REDIS_V_DENIED, ERR_AUTH},
+    {"ERR Error running script (call to f_0a): @user_script:9: nothing known",
+     REDIS_V_OTHER, ERR_BUG},
     {"WRONGTYPE Operation against a key", REDIS_V_OTHER, ERR_BUG},
     {"ERR unknown command", REDIS_V_OTHER, ERR_BUG},
     {"BUSYGROUP Consumer Group name already exists", REDIS_V_OTHER, ERR_BUG},

@@ -43,7 +43,7 @@ class Redis:
             self._launch(config)
             if not ready:
                 return
-            wait_for(lambda: self._process.poll() is not None or self._answers(),
+            wait_for(lambda: self._process.poll() is not None or self.answers(),
                      lambda: f"redis-server answers: {self.log()}")
             if self._process.poll() is None:
                 return
@@ -61,7 +61,7 @@ class Redis:
         with open(self.log_path, "ab") as log:
             self._process = process.start(words, stdout=log, stderr=log)
 
-    def _answers(self):
+    def answers(self):
         try:
             return self.client.ping()
         except client_library.exceptions.RedisError:  # not there yet, or loading
