@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gitlab.h"
 #include "license.h"
@@ -166,6 +167,7 @@ static int serve(const struct settings *s, bool check)
     struct worker w = {.loop = &loop, .settings = s};
     struct err e;
     int code = 2;
+    bool closed;
 
     w.tls = tls_new(s->ca_file, &e);
     if (!w.tls || load_files(&w, &e)) {
@@ -188,9 +190,11 @@ static int serve(const struct settings *s, bool check)
             s->queue, license_key_id(w.key));
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* until worker_stop */
     close_signals(&w);
-    worker_close(&w);
+    closed = worker_close(&w);
     code = w.exit_code;
     log_msg(LOG_INFO, "stopped", "exit %d", code);
+    if (!closed)
+        _exit(code);
 out:
     templates_free(w.templates);
     license_key_free(w.key);

@@ -24,6 +24,8 @@
 #define REDIS_TIMEOUT_MS 5000 /* a silent server is given up after this */
 #define LANE_INTERVAL_MS 30000
 #define TRIM_EVERY_BEATS 30
+#define CLOSE_TURNS 100 /* of the loop at the end, and between two of them: */
+#define CLOSE_TURN_MS 5
 #define FORCED_END_MS 3000 /* after the drain deadline: for Redis to hear of it */
 
 static void pump(struct worker *w);
@@ -482,9 +484,22 @@ static void on_handle_closed(uv_handle_t *handle)
     (void)handle; /* they live in *w, which outlives the loop */
 }
 
-void worker_close(struct worker *w)
+/* The close callbacks. A name that is being looked up cannot be given up: whoever waits
+ * for it may wait for minutes. */
+static bool run_down(uv_loop_t *loop)
+{
+    for (int i = 0; i < CLOSE_TURNS; i++) {
+        if (!uv_run(loop, UV_RUN_NOWAIT))
+            return true;
+        uv_sleep(CLOSE_TURN_MS);
+    }
+    return false;
+}
+
+bool worker_close(struct worker *w)
 {
     uv_timer_t *timers[] = {&w->beat_timer, &w->due_timer, &w->drain_timer};
+    bool all;
 
     w->closing = true;
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
@@ -497,10 +512,11 @@ void worker_close(struct worker *w)
     gitlab_free(w->gitlab);
     smtp_free(w->smtp);
     http_free(w->http);
-    (void)uv_run(w->loop, UV_RUN_DEFAULT); /* the close callbacks */
+    all = run_down(w->loop);
     task_drop_all(w);
     follow_free(w->follow);
     queue_free(w->queue);
+    return all;
 }
 
 static void on_forced_end(uv_timer_t *timer)

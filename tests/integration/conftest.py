@@ -105,9 +105,9 @@ def start_worker(env):
     need("stopgap-worker")
     workers = []
 
-    def start(ready=True, args=(), **changes):
+    def start(ready=True, args=(), inside=(), **changes):
         settings = {k: v for k, v in {**env, **changes}.items() if v is not None}
-        worker = Worker(settings, ready=False, args=args)
+        worker = Worker(settings, ready=False, args=args, inside=inside)
         workers.append(worker)
         if ready:
             worker.wait_for(event="ready")

@@ -19,7 +19,8 @@ BROKEN = re.compile(
 class Worker:
     """One worker process. `log` holds its lines as dicts, `raw` as text."""
 
-    def __init__(self, env, ready=True, program="stopgap-worker", args=()):
+    def __init__(self, env, ready=True, program="stopgap-worker", args=(), inside=()):
+        """inside: words in front of the program, which end in running it."""
         self.log, self.raw = [], []
         self.allowed = []
         self.killed = False
@@ -28,7 +29,7 @@ class Worker:
         full = {"PATH": os.environ["PATH"], **{
             key: value for key, value in os.environ.items()
             if key.endswith("SAN_OPTIONS")}, **env}
-        self._process = process.start([process.program(program), *args], env=full,
+        self._process = process.start([*inside, process.program(program), *args], env=full,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
