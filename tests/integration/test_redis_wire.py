@@ -10,7 +10,7 @@ import time
 
 import pytest
 import redis as client_library
-from testenv import process
+from testenv import process, scripts
 from testenv.proxy import Proxy
 
 HELD = 3  # jobs whose mails are on their way when it begins
@@ -345,3 +345,12 @@ def test_reply_withheld(proxy, redis, worker, begin, answer_mails, judge):
     worker.wait_for(says("timed out: no reply from Redis for 5000 ms"), event="redis_down")
     judge()
     assert proxy.struck == ["stall"]
+
+
+def test_answer_of_take_lost(proxy, redis, queue, worker, judge, until):
+    """Jobs that were handed to a worker that never heard of them."""
+    until(lambda: redis.client.info("clients")["blocked_clients"] == 2, "both wait")
+    proxy.arm("cut", match=scripts.sha("take").encode())
+    queue.push()
+    until(lambda: proxy.struck, "struck")
+    judge(held=1)

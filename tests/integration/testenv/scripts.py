@@ -1,6 +1,7 @@
 """The queue's scripts one at a time: exact states put into Redis, one script run, and what
 it changed in the whole key space. Not the queue as programs use it: that is queue.py."""
 
+import hashlib
 import json
 import os
 import re
@@ -27,6 +28,13 @@ def source(name):
         with open(os.path.join(LUA, part + ".inc.lua"), encoding="utf-8") as f:
             parts.append(f.read())
     return "".join(parts) + text
+
+
+def sha(name):
+    """What the programs call it by: they leave the comments out."""
+    lines = [line for line in source(name).splitlines(keepends=True)
+             if line.strip() and not line.lstrip(" ").startswith("--")]
+    return hashlib.sha1("".join(lines).encode()).hexdigest()
 
 
 def write(sets=None, dels=()):
