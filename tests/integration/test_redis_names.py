@@ -1,78 +1,82 @@
-"""Names: those that do not resolve, that hang, that change, that have a dead address in
-front of a good one. While one hangs, the worker's loop goes on."""
+"""Redis's name: lookups that fail, hang or change, a dead address in front of a good one.
+While one hangs, the worker's loop goes on."""
 
 import signal
 import time
 
 import pytest
-from testenv.names import Names, Silent
+from testenv.dns import NO_SUCH_NAME, Dns, Silent, missing
 
-GOOD = "127.77.0.9"  # Redis's address here; 127.0.0.1, at the same port, is dead
-
-
-@pytest.fixture
-def names(folder):
-    if not Names.possible():
-        pytest.skip("needs root and a mount namespace, for its own /etc/hosts")
-    own = Names(folder)
-    yield own
-    own.stop()
+GOOD = "127.53.0.10"  # Redis's address here; 127.0.0.1, at the same port, is dead
+DEAD = "127.0.0.1"  # the resolver puts it in front
 
 
 @pytest.fixture
-def url(redis, env):
+def start_dns(folder):
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    servers = []
+
+    def start(answer, **how):
+        servers.append(Dns(folder, **how))
+        servers[0].answer = answer
+        return servers[0]
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def env(redis, env):
     redis.client.config_set("bind", GOOD)
-    env["STOPGAP_REDIS_URL"] = f"redis://redis.test:{redis.port}/0"
-    env["STOPGAP_LEASE"] = "1s"
-    return env["STOPGAP_REDIS_URL"]
+    return {**env, "STOPGAP_LEASE": "1s",
+            "STOPGAP_REDIS_URL": f"redis://redis.example.com:{redis.port}/0"}
 
 
-def test_no_such_name_and_then_one(names, url, queue, start_worker):
-    worker = start_worker(inside=names.inside)
-    line = worker.wait_for(event="redis_down", count=4)
-    assert "Redis: cannot resolve redis.test: " in line["msg"]
-    print(line["msg"])
-    names.set(f"{GOOD} redis.test")
+def test_no_such_name_and_then_one(start_dns, queue, start_worker):
+    dns = start_dns(NO_SUCH_NAME)
+    worker = start_worker(inside=dns.command())
+    line = worker.wait_for(event="redis_down", count=3)
+    assert line["msg"] == "Redis: cannot resolve redis.example.com: unknown node or service"
+    dns.answer = [GOOD]
     queue.push()
     queue.settled(1)
 
 
-def test_answer_changes(names, url, redis, queue, start_worker):
+def test_answer_changes(start_dns, queue, start_worker):
     """Each connection asks anew: the old address is not kept."""
-    names.set("127.0.0.1 redis.test")
-    worker = start_worker(inside=names.inside)
+    dns = start_dns([DEAD])
+    worker = start_worker(inside=dns.command())
     line = worker.wait_for(event="redis_down", count=2)
     assert "connection refused" in line["msg"]
-    names.set(f"{GOOD} redis.test")
+    dns.answer = [GOOD]
     queue.push()
     queue.settled(1)
 
 
-def test_first_address_refuses(names, url, queue, start_worker):
-    names.set("127.0.0.1 redis.test", f"{GOOD} redis.test")
-    worker = start_worker(inside=names.inside)
+def test_first_address_refuses(start_dns, queue, start_worker):
+    worker = start_worker(inside=start_dns([DEAD, GOOD]).command())
     queue.push()
     queue.settled(1)
     assert not worker.lines(event="redis_down")
 
 
-def test_first_address_is_silent(names, url, redis, queue, start_worker):
+def test_first_address_is_silent(start_dns, redis, queue, start_worker):
     """It gets its share of the 5 s, and then the second has its turn."""
-    names.set("127.0.0.1 redis.test", f"{GOOD} redis.test")
-    dead = Silent("127.0.0.1", redis.port)
+    dead = Silent(DEAD, redis.port)
     try:
-        worker = start_worker(inside=names.inside)
+        worker = start_worker(inside=start_dns([DEAD, GOOD]).command())
         queue.push()
-        worker.wait_for(event="redis_up")
         queue.settled(1)
         assert not worker.lines(event="redis_down")
     finally:
         dead.close()
 
 
-def test_resolver_hangs(names, url, queue, start_worker):
-    names.hang(3)
-    worker = start_worker(inside=names.inside)
+def test_resolver_hangs(start_dns, queue, start_worker):
+    dns = start_dns(None, patience=(3, 2))
+    worker = start_worker(inside=dns.command())
     for number, event in ((signal.SIGTSTP, "quiet"), (signal.SIGCONT, "running"),
                           (signal.SIGHUP, "reload")):
         since = time.monotonic()
@@ -80,18 +84,17 @@ def test_resolver_hangs(names, url, queue, start_worker):
         worker.wait_for(event=event)
         print(f"{event} after {time.monotonic() - since:.3f} s")
     line = worker.wait_for(event="redis_down")
-    assert "timed out: connect to redis.test" in line["msg"]
-    print(line["msg"])
-    names.set(f"{GOOD} redis.test")
-    names.answer()
+    assert "timed out: connect to redis.example.com" in line["msg"]
+    dns.answer = [GOOD]
     queue.push()
     queue.settled(1, deadline=40)
 
 
-def test_end_while_the_resolver_hangs(names, url, start_worker):
+def test_end_while_the_resolver_hangs(start_dns, until, start_worker):
     """Nobody waits for the minute that the resolver takes."""
-    names.hang(30)
-    worker = start_worker(inside=names.inside)
+    dns = start_dns(None, patience=(30, 2))
+    worker = start_worker(inside=dns.command())
+    until(lambda: dns.asked, "the lookup")
     since = time.monotonic()
     worker.term()
     assert worker.wait() == 0

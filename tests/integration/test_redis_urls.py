@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 import redis as client_library
 from testenv import process
-from testenv.certs import Authority
+from testenv.certs import LONG_AGO, Authority
 from testenv.queue import Queue
 from testenv.redis import Redis
 
@@ -111,7 +111,7 @@ def start_tls(folder, authority):
         port = process.free_port()
         server = Redis(where, config=(
             f"--tls-port {port} --tls-cert-file {identity[0]} --tls-key-file {identity[1]}",
-            f"--tls-ca-cert-file {authority.ca_file} --tls-auth-clients no"))
+            f"--tls-ca-cert-file {authority.path} --tls-auth-clients no"))
         server.tls_port = port
         servers.append(server)
         return server
@@ -121,15 +121,15 @@ def start_tls(folder, authority):
 
 
 def test_tls(start_tls, authority, start_worker, ctl):
-    server = start_tls(authority.issue("redis"))
+    server = start_tls(authority.issue())
     works(Queue(server), start_worker, ctl, f"rediss://localhost:{server.tls_port}/0",
-          {"STOPGAP_CA_FILE": authority.ca_file})
+          {"STOPGAP_CA_FILE": authority.path})
 
 
 def test_tls_by_address(start_tls, authority, start_worker, ctl):
-    server = start_tls(authority.issue("redis"))
+    server = start_tls(authority.issue())
     works(Queue(server), start_worker, ctl, f"rediss://127.0.0.1:{server.tls_port}",
-          {"STOPGAP_CA_FILE": authority.ca_file})
+          {"STOPGAP_CA_FILE": authority.path})
 
 
 @pytest.mark.parametrize("kind, words", [
@@ -140,18 +140,18 @@ def test_tls_by_address(start_tls, authority, start_worker, ctl):
 ])
 def test_bad_certificates(kind, words, start_tls, authority, start_worker, ctl):
     identity = {
-        "wrong name": lambda: authority.issue("other", san="DNS:other.test"),
-        "expired": lambda: authority.issue("old", days=-1),
-        "self-signed": lambda: authority.self_signed("DNS:localhost"),
-        "unknown authority": lambda: authority.issue("good"),
+        "wrong name": lambda: authority.issue(names="DNS:other.test"),
+        "expired": lambda: authority.issue(span=LONG_AGO),
+        "self-signed": lambda: authority.issue(alone=True),
+        "unknown authority": lambda: authority.issue(),
     }[kind]()
     server = start_tls(identity)
-    trust = {} if kind == "unknown authority" else {"STOPGAP_CA_FILE": authority.ca_file}
+    trust = {} if kind == "unknown authority" else {"STOPGAP_CA_FILE": authority.path}
     refused(start_worker, ctl, f"rediss://localhost:{server.tls_port}", words, trust)
 
 
 def test_plain_to_a_tls_port(start_tls, authority, start_worker, ctl):
-    server = start_tls(authority.issue("redis"))
+    server = start_tls(authority.issue())
     refused(start_worker, ctl, f"redis://127.0.0.1:{server.tls_port}", "peer")
 
 

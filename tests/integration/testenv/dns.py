@@ -22,14 +22,16 @@ def missing():
 class Dns:
     """answer: addresses, in order; or a response code; or None: never answers."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, patience=(1, 1)):
+        """patience: the program's resolver waits so many seconds, so many times."""
         self.answer = []
         self.asked = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._bind()
         self._resolv = os.path.join(folder, "resolv.conf")
         with open(self._resolv, "w", encoding="ascii") as f:
-            f.write(f"nameserver {self.address}\noptions timeout:1 attempts:1\n")
+            f.write(f"nameserver {self.address}\noptions timeout:{patience[0]} "
+                    f"attempts:{patience[1]}\n")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -64,13 +66,31 @@ class Dns:
         return head + query[12:] + b"".join(
             b"\xc0\x0c" + query[-4:] + struct.pack(">IH", 0, len(r)) + r for r in records)
 
-    def command(self, program):
-        """A program that asks it."""
+    def command(self, *program):
+        """A program that asks it; without one, the words in front."""
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
-        return ["unshare", "-m", "sh", "-c", script, self._resolv, program]
+        return ["unshare", "-m", "sh", "-c", script, self._resolv, *program]
 
     def stop(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.sendto(b"", (self.address, 53))
         self._thread.join(10)
         self._socket.close()
+
+
+class Silent:
+    """A TCP address that takes no connection and refuses none."""
+
+    def __init__(self, address, port):
+        self._sockets = [socket.socket()]
+        self._sockets[0].bind((address, port))
+        self._sockets[0].listen(0)
+        for _ in range(4):  # its queue is full, so the kernel drops what comes
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex((address, port))
+            self._sockets.append(s)
+
+    def close(self):
+        for s in self._sockets:
+            s.close()
