@@ -5,7 +5,6 @@ import time
 
 import pytest
 import redis as client_library
-from testenv.ctl import Ctl
 from testenv.queue import PREFIX, Queue
 from testenv.sentinel import NAME, Sentinels
 from testenv.wait import wait_for

@@ -198,7 +198,7 @@ def test_error_answers(name, redis, worker, begin, answer_mails, judge):
     with counted(name, redis, worker):
         with trouble(redis):
             answer_mails()
-            worker.wait_for(says(words), count=1 if name == "NOAUTH" else 6, level=level)
+            worker.wait_for(says(words), count=1 if name == "NOAUTH" else 4, level=level)
     judge()
     print(worker.lines(says(words))[0])
 
@@ -242,7 +242,7 @@ def test_unblocked(redis, queue, worker, judge, until):
 
 
 def test_loading(redis, worker, begin, answer_mails, judge, until):
-    redis.client.execute_command("DEBUG", "POPULATE", 20000, "filler", 100)
+    redis.client.execute_command("DEBUG", "POPULATE", 10000, "filler", 100)
     redis.client.execute_command("BGREWRITEAOF")  # POPULATE writes to no AOF
     while (redis.client.info("persistence")["aof_rewrite_in_progress"]
            or redis.client.info("persistence")["aof_rewrite_scheduled"]):

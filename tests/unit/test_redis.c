@@ -1003,12 +1003,13 @@ static void test_sentinel(void **state)
                    strlen(server.port), server.port);
     peer_start(&p, sentinel, told);
     /* the first one is dead */
-    (void)snprintf(list, sizeof list, "127.0.0.1:%d,127.0.0.1:%d", peer_dead_port(),
+    (void)snprintf(list, sizeof list, "[::1]:%d,127.0.0.1:%d", peer_dead_port(),
                    p.port);
     use_sentinels(c, list);
     real_server(c, NULL);
     assert_string_equal(ASK(c, "PING").text, "PONG");
     assert_int_equal(c->downs, 1);
+    says(&c->down, ERR_TRANSIENT, "Sentinel: cannot connect to [::1]:");
     (void)ASK(c, "REPLICAOF", "127.0.0.1", "1"); /* what it names is no master now */
     (void)ASK(c, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no");
     while (!strstr(c->down.text, "is not a master"))

@@ -83,6 +83,8 @@ static const struct {
     {"STOPGAP_REDIS_URL", "unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"},
     {"STOPGAP_REDIS_URL", "redis://bob:p%40w@h/1", "redis://bob:***@h:6379/1"},
     {"STOPGAP_REDIS_URL", "redis://:pw@h/", "redis://:***@h:6379/0"},
+    {"STOPGAP_REDIS_URL", "redis-sentinel://:pw@h1,[::1]:3/main?db=2",
+     "redis-sentinel://:***@h1:26379,[::1]:3/main?db=2"},
     {"STOPGAP_REDIS_WAIT", "0", "0"},
     {"STOPGAP_QUEUE", "a.B_9-", "a.B_9-"},
     {"STOPGAP_CONCURRENCY", "1024", "1024"},

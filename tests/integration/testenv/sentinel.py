@@ -37,9 +37,9 @@ class Sentinels:
                         f"sentinel down-after-milliseconds {NAME} 1000\n"
                         f"sentinel failover-timeout {NAME} 6000\n")
             self.start(i)
+        self._periods(100)  # they hear of each other at once
         wait_for(self._acquainted, "the sentinels know each other and the replica")
-        for i in range(count):  # an old primary is demoted after 2 s, not 20
-            self.ask(i, "DEBUG", "info-period", 1000, "publish-period", 500)
+        self._periods(500)  # an old primary is demoted after 2 s, not 20
 
     @property
     def url(self):
@@ -49,6 +49,17 @@ class Sentinels:
     def ask(self, i, *words):
         with client_library.Redis(port=self.ports[i], decode_responses=True) as c:
             return c.execute_command("SENTINEL", *words)
+
+    def _periods(self, publish_ms):
+        for i in range(len(self.ports)):
+            wait_for(lambda i=i: self._answers(i), "a sentinel")
+            self.ask(i, "DEBUG", "info-period", 1000, "publish-period", publish_ms)
+
+    def _answers(self, i):
+        try:
+            return self.ask(i, "MASTERS")
+        except client_library.exceptions.RedisError:
+            return False
 
     def _acquainted(self):
         try:
