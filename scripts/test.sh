@@ -21,7 +21,9 @@ bad_stages=
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM HUP
+lots= # processes that run tests
+# shellcheck disable=SC2086 # a list
+trap '[ -z "$lots" ] || kill $lots; exit 130' INT TERM HUP
 
 jobs=$(nproc 2>/dev/null || echo 2)
 
@@ -99,21 +101,43 @@ unit() {
 
 # The number before a word in pytest's last line ("3 failed, 12 passed in 4.5s").
 pytest_count() {
-    tail -n 1 "$work/log" | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
+    tail -q -n 1 "$work"/lot? | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
 }
 
-# pytests FOLDER BUILD LIMIT: a folder's tests, of the programs in that build.
-pytests() {
+# lot N FOLDER: every other file of its tests.
+lot() {
+    find "$2" -maxdepth 1 -name 'test_*.py' | sort | awk -v n="$1" 'NR % 2 == n'
+}
+
+# run_lot N FOLDER BUILD LIMIT: those files, of the programs in that build.
+run_lot() {
     # INT, so that pytest's fixtures still end what they started.
-    BUILD_DIR=$PWD/$2 PYTHONDONTWRITEBYTECODE=1 \
-        timeout --foreground -s INT -k 20 "$3" /usr/bin/python3 -m pytest \
-        -p no:cacheprovider -q -ra "$1" >"$work/log" 2>&1 </dev/null
+    # shellcheck disable=SC2046 # names without blanks
+    BUILD_DIR=$PWD/$3 PYTHONDONTWRITEBYTECODE=1 \
+        timeout --foreground -s INT -k 20 "$4" /usr/bin/python3 -m pytest \
+        -p no:cacheprovider -q -ra $(lot "$1" "$2") >"$work/lot$1" 2>&1 </dev/null
     rc=$?
+    [ "$rc" != 124 ] || echo "$2: not done after $4 s" >>"$work/lot$1"
+    return "$rc"
+}
+
+# pytests FOLDER BUILD LIMIT: two lots side by side, since tests wait more than they work.
+pytests() {
+    rm -f "$work"/lot?
+    lots='' rcs=''
+    for n in 0 1; do
+        [ -n "$(lot "$n" "$1")" ] || continue
+        run_lot "$n" "$@" &
+        lots="$lots $!"
+    done
+    for pid in $lots; do
+        wait "$pid" || rcs="$rcs $?"
+    done
+    lots=
     bad=$(($(pytest_count failed) + $(pytest_count error)))
-    [ "$rc" = 0 ] || [ "$bad" -gt 0 ] || bad=1
-    [ "$bad" = 0 ] || cat "$work/log"
-    [ "$bad" != 0 ] || sed -n '/^SKIPPED/p' "$work/log" # what was not shown, and why
-    [ "$rc" != 124 ] || echo "$1: not done after $3 s"
+    [ -z "$rcs" ] || [ "$bad" -gt 0 ] || bad=1
+    [ "$bad" = 0 ] || cat "$work"/lot?
+    [ "$bad" != 0 ] || sed -n '/^SKIPPED/p' "$work"/lot? # what was not shown, and why
     count "$(pytest_count passed)" "$bad" "$(pytest_count skipped)"
 }
 
