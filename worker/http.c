@@ -130,6 +130,9 @@ static void set_up(struct http *h, struct http_op *op)
     SET(op->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     SET(op->easy, CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
     SET(op->easy, CURLOPT_DNS_CACHE_TIMEOUT, NAMES_KEPT_S);
+    /* curl 7.88, driven by events, does not go on from an address that says nothing
+     * until its time is over: so the next attempt is to begin with another. */
+    SET(op->easy, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
     SET(op->easy, CURLOPT_ACCEPT_ENCODING,
         "identity"); /* others are read if they come */
     SET(op->easy, CURLOPT_USERAGENT, "stopgap/" STOPGAP_VERSION);

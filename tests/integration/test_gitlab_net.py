@@ -174,11 +174,16 @@ def test_name_that_comes_and_moves(queue, start_named, names, named, gitlab, smt
     judge(queue, gitlab, smtp)
 
 
-def test_first_address_is_dead(queue, start_named, names, named, gitlab, smtp):
+def test_first_address_is_dead(queue, start_named, names, relays, authority, gitlab, smtp):
+    """It is so for half of the connections, and there is one for each request here."""
+    wire = relays(gitlab, authority.context(names=f"DNS:{NAME}"), name=NAME)
+    wire.spoil("*", "", lambda a: [a.head(Connection="close") + a.body], times=100)
     names.set("127.0.0.2", "127.0.0.1")
-    worker = start_named(STOPGAP_GITLAB_URL=named.url)
-    queue.push()
-    judge(queue, gitlab, smtp)
+    worker = start_named(STOPGAP_GITLAB_URL=wire.url)
+    for n in range(1, 7):
+        queue.push(ticket_id=n, email=f"c{n}@example.com")
+    judge(queue, gitlab, smtp, 6)
+    assert wire.connections >= 13
     assert not worker.lines(event="step", outcome="failed")
 
 
