@@ -2,6 +2,7 @@
 next request that holds certain bytes; it strikes on that request's connection."""
 
 import asyncio
+import contextlib
 import dataclasses
 import socket
 import struct
@@ -36,7 +37,7 @@ class _Line:
     def reset(self):
         for _, writer in (self.client, self.server):
             sock = writer.get_extra_info("socket")
-            if sock is not None and writer.transport is not None:
+            with contextlib.suppress(OSError):  # it is closed already
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                 struct.pack("ii", 1, 0))
             writer.transport.abort()
