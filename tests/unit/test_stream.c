@@ -368,7 +368,8 @@ static void test_unix_socket_missing(void **state)
 {
     struct client *c = *state;
 
-    dial(c, &(struct stream_target){.path = "/nonexistent/s", .connect_timeout_ms = 1});
+    dial(c, &(struct stream_target){.path = "/nonexistent/s",
+                                    .connect_timeout_ms = 10000});
     run_to_end(c);
     assert_string_equal(c->end.text,
                         "cannot connect to /nonexistent/s: no such file or directory");
