@@ -44,6 +44,7 @@ LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS))
 
 COMMON_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c)) $(BUILD)/common/queue_lua.o
 WORKER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
+WEBHOOK_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard webhook/*.c))
 CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard ctl/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -82,11 +83,11 @@ $(BUILD)/stopgapctl: $(CTL_OBJ) $(BUILD)/libcommon.a
 	$(Q)$(CC) $(CFLAGS) $(HARDEN_LD) $^ $(LIBS) -o $@
 
 # Unit tests link the common library and every object of the programs but their mains.
-UNIT_OBJ := $(filter-out %/main.o,$(WORKER_OBJ) $(CTL_OBJ))
+UNIT_OBJ := $(filter-out %/main.o,$(WORKER_OBJ) $(WEBHOOK_OBJ) $(CTL_OBJ))
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcommon.a $(UNIT_OBJ) Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Ictl -Itests/unit $(call system,cmocka) -MMD -MP \
+	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Iwebhook -Ictl -Itests/unit $(call system,cmocka) -MMD -MP \
 	  $(HARDEN_LD) $< $(UNIT_OBJ) $(BUILD)/libcommon.a $(LIBS) \
 	  $(shell $(PKG_CONFIG) --libs cmocka) -o $@
 
@@ -116,7 +117,7 @@ fuzz-smoke: fuzz
 	    { cat build-fuzz/$$t.log; exit 1; }; \
 	  printf '  FUZZ %s: %s\n' $$t "$$(tail -n 1 build-fuzz/$$t.log)"; done
 
--include $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
+-include $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(WEBHOOK_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
 
 check:
 	./scripts/test.sh
@@ -129,8 +130,8 @@ lint:
 
 # Each header compiles alone.
 headers:
-	$(Q)for h in common/*.h worker/*.h ctl/*.h; do [ -e $$h ] || continue; \
-	  $(CC) $(ALL_CFLAGS) -Iworker -Ictl -fsyntax-only -x c $$h || exit 1; done
+	$(Q)for h in common/*.h worker/*.h webhook/*.h ctl/*.h; do [ -e $$h ] || continue; \
+	  $(CC) $(ALL_CFLAGS) -Iworker -Iwebhook -Ictl -fsyntax-only -x c $$h || exit 1; done
 
 clean:
 	rm -rf build build-asan build-fuzz

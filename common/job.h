@@ -137,4 +137,8 @@ bool job_id_valid(const char *text);
 /* A fresh random id (26 characters of [0-9a-z], 128 random bits). */
 void job_id_make(char out[static JOB_ID_LEN + 1]);
 
+/* The id that a queue gives to whatever comes under one idempotency key: the same each
+ * time, so that a request that is delivered again, from wherever, is the same job. */
+void job_id_of_key(const char *queue, const char *key, char out[static JOB_ID_LEN + 1]);
+
 #endif

@@ -331,6 +331,20 @@ static void test_ids(void **state)
 }
 
 /* Every position takes many values: no stretch of the id is constant. */
+/* The expected id comes from another BLAKE2b. */
+static void test_ids_of_keys(void **state)
+{
+    char a[JOB_ID_LEN + 1], b[JOB_ID_LEN + 1];
+
+    (void)state;
+    job_id_of_key("licenses", "8350205582", a);
+    assert_string_equal(a, "2haw6zyy73e8k2dz5708s5t11m");
+    job_id_of_key("license", "s8350205582", b);
+    assert_string_not_equal(a, b);
+    job_id_of_key("licenses", "", b);
+    assert_true(job_id_valid(b));
+}
+
 static void test_ids_are_random_throughout(void **state)
 {
     unsigned seen[JOB_ID_LEN] = {0};
@@ -359,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_bad_id),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_ids_of_keys),
         cmocka_unit_test(test_ids_are_random_throughout),
     };
 
