@@ -160,6 +160,10 @@ void settings_print(const struct settings *s, enum program program, bool json,
  */
 void settings_help(enum program program, struct buf *out);
 
+/* This machine: 127.0.0.0/8, ::1, localhost. What is secret goes there in the clear,
+ * and nowhere else. */
+bool settings_is_loopback(const char *host);
+
 /* Warnings that do not stop the start (SMTP without TLS to another host, ...), one a
  * line. */
 void settings_warnings(const struct settings *s, enum program program, struct buf *out);

@@ -88,7 +88,6 @@ int settings_parse_host_port(const char *text, size_t len, int min_port, char **
                              int *port, struct err *e) MUST_CHECK;
 
 bool settings_is_host(const char *text); /* host name or IPv4 address, or IPv6 */
-bool settings_is_loopback(const char *host);
 
 /* The faults of one start. */
 struct setting_faults {

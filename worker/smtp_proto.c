@@ -1,7 +1,6 @@
 /* smtp_proto: see smtp_proto.h. */
 #include "smtp_proto.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -375,16 +374,4 @@ void smtp_proto_auth_plain(struct buf *out, const char *user, const char *passwo
     buf_add_base64(out, plain, len);
     secret_wipe(plain, len);
     free(plain);
-}
-
-bool smtp_proto_is_loopback(const char *host)
-{
-    struct in6_addr v6;
-    struct in_addr v4;
-
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return (ntohl(v4.s_addr) >> 24) == 127;
-    if (inet_pton(AF_INET6, host, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6);
-    return strcasecmp(host, "localhost") == 0;
 }

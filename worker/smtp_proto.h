@@ -79,7 +79,4 @@ void smtp_proto_rcpt(struct buf *out, const struct smtp_offer *offer,
 void smtp_proto_auth_plain(struct buf *out, const char *user, const char *password,
                            size_t password_len);
 
-/* A name or address that cannot leave this host. */
-bool smtp_proto_is_loopback(const char *host);
-
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "secret.h"
+#include "settings.h"
 
 #define AUTH_LINE_MAX 512 /* RFC 4954 section 4, with "AUTH PLAIN " and CRLF */
 
@@ -62,7 +63,7 @@ static void log_in(struct smtp_session *s)
 
     if (!set->smtp_user)
         smtp_session_go(s, SMTP_FREE);
-    else if (!stream_is_tls(s->stream) && !smtp_proto_is_loopback(set->smtp.host))
+    else if (!stream_is_tls(s->stream) && !settings_is_loopback(set->smtp.host))
         unfit(s, SMTP_AUTH, "the password is not sent to another host without TLS");
     else if (!s->offer.auth)
         unfit(s, SMTP_AUTH, "a user is set, but the server offers no AUTH");

@@ -390,6 +390,19 @@ static void test_redis_url_parts(void **state)
     settings_redis_url_done(&url);
 }
 
+static void knows_this_host(void **state)
+{
+    (void)state;
+    assert_true(settings_is_loopback("127.0.0.1"));
+    assert_true(settings_is_loopback("127.9.9.9"));
+    assert_true(settings_is_loopback("::1"));
+    assert_true(settings_is_loopback("LocalHost"));
+    assert_false(settings_is_loopback("128.0.0.1"));
+    assert_false(settings_is_loopback("::2"));
+    assert_false(settings_is_loopback("localhost.example.org"));
+    assert_false(settings_is_loopback("127.0.0.1.example.org"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +418,7 @@ int main(void)
         T(test_password_never_in_clear),
         T(test_webhook_rules),
         T(test_redis_url_parts),
+        T(knows_this_host),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -340,19 +340,6 @@ static void nothing_can_start_another_line(void **state)
     assert_int_equal(smtp_proto_check(&good, &e), 0);
 }
 
-static void knows_this_host(void **state)
-{
-    (void)state;
-    assert_true(smtp_proto_is_loopback("127.0.0.1"));
-    assert_true(smtp_proto_is_loopback("127.9.9.9"));
-    assert_true(smtp_proto_is_loopback("::1"));
-    assert_true(smtp_proto_is_loopback("LocalHost"));
-    assert_false(smtp_proto_is_loopback("128.0.0.1"));
-    assert_false(smtp_proto_is_loopback("::2"));
-    assert_false(smtp_proto_is_loopback("localhost.example.org"));
-    assert_false(smtp_proto_is_loopback("127.0.0.1.example.org"));
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -368,7 +355,6 @@ int main(void)
         cmocka_unit_test(commands_carry_only_what_is_offered),
         cmocka_unit_test(auth_messages),
         cmocka_unit_test(nothing_can_start_another_line),
-        cmocka_unit_test(knows_this_host),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
