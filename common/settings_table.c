@@ -195,7 +195,7 @@ const struct setting settings_table[] = {
      .fallback = "30s", .programs = WORKER,
      .meaning = "how long a stopping worker lets its jobs run"},
     {"STOPGAP_RETENTION", DURATION(SECOND, 3650 * DAY), .at = AT(retention_ms),
-     .fallback = "30d", .programs = WORKER | CTL,
+     .fallback = "30d", .programs = ALL,
      .meaning = "how long done and failed jobs are kept"},
 
     /* Who may have what */

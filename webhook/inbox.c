@@ -1,0 +1,369 @@
+/* inbox: see inbox.h. How one request gets durable: Redis and the spool, the better
+ * one first. inbox_drain.c empties the spool. */
+#include "inbox.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inbox_parts.h"
+#include "log.h"
+#include "mem.h"
+
+#define REDIS_MS 2000 /* without an answer the connection is as good as dead */
+#define PUT_MS 4500   /* then nothing is promised any more */
+#define SWEEP_MS 250
+
+/* One request on its way. It lives as long as anybody may still answer. */
+struct put {
+    struct put *next, *prev;
+    struct inbox *in;
+    char id[JOB_ID_LEN + 1];
+    struct buf entry;
+    uint64_t began;
+    bool redis_first;
+    int ways; /* that were not tried yet */
+    bool at_redis, at_spool;
+    inbox_put_fn fn; /* NULL once told */
+    void *arg;
+};
+
+static const struct err fine = {.class = ERR_NONE};
+static const struct err cancelled = {.class = ERR_CANCELLED,
+                                     .text = "the receiver ends"};
+
+/* ---- Redis ---- */
+
+void inbox_entry(struct buf *out, const char *id, const void *raw, size_t len)
+{
+    buf_init(out, len + JOB_ID_LEN + 2);
+    buf_adds(out, id);
+    buf_addc(out, ' ');
+    buf_add(out, raw, len);
+}
+
+static void on_view_written(void *arg, const struct redisReply *reply,
+                            const struct err *e)
+{
+    struct inbox *in = arg;
+
+    (void)reply;
+    if (e->class == ERR_NONE || e->code == REDIS_LOST || in->closed || in->complained)
+        return;
+    in->complained = true;
+    log_msg(LOG_WARN, "view", "status views cannot be written: %s", e->text);
+}
+
+int inbox_push(struct inbox *in, const char *id, const struct buf *entry, redis_fn fn,
+               void *arg, struct err *e)
+{
+    char view_key[QUEUE_KEY_MAX], list_key[QUEUE_KEY_MAX], view[96], keep[24];
+
+    queue_key(in->queue, "view:", id, view_key);
+    queue_key(in->queue, "inbox", "", list_key);
+    (void)snprintf(view, sizeof view, "{\"job_id\":\"%s\",\"status\":\"queued\"}", id);
+    (void)snprintf(keep, sizeof keep, "%lld", (long long)in->settings->retention_ms);
+    if (redis_call(in->redis, on_view_written, in, 6,
+                   (const char *[]){"SET", view_key, view, "NX", "PX", keep}, NULL, e))
+        return -1;
+    return redis_call(in->redis, fn, arg, 3,
+                      (const char *[]){"LPUSH", list_key, entry->data},
+                      (size_t[]){5, strlen(list_key), entry->len}, e);
+}
+
+void inbox_note(struct inbox *in, const struct err *e)
+{
+    bool refusing = e->class != ERR_NONE && e->code != REDIS_LOST;
+
+    if (refusing && !in->refusing)
+        log_msg(LOG_WARN, "redis", "does not take requests: %s", e->text);
+    if (!refusing && in->refusing && e->class == ERR_NONE)
+        log_msg(LOG_INFO, "redis", "takes requests again");
+    if (refusing || e->class == ERR_NONE)
+        in->refusing = refusing;
+}
+
+/* ---- the end of a request's way ---- */
+
+static void put_release(struct put *p)
+{
+    struct inbox *in = p->in;
+
+    if (p->fn || p->at_redis || p->at_spool)
+        return;
+    *(p->prev ? &p->prev->next : &in->puts) = p->next;
+    *(p->next ? &p->next->prev : &in->last_put) = p->prev;
+    if (!in->puts && !in->closed)
+        (void)uv_timer_stop(&in->sweep);
+    buf_done(&p->entry);
+    free(p);
+}
+
+static void put_tell(struct put *p, const struct err *e)
+{
+    inbox_put_fn fn = p->fn;
+
+    p->fn = NULL;
+    if (fn)
+        fn(p->arg, e);
+}
+
+/* ---- its ways ---- */
+
+static void put_next(struct put *p, const struct err *why);
+
+/* From either. An answer that comes when the other way was taken already counts, too.
+ */
+static void put_answered(struct put *p, const struct err *e)
+{
+    if (e->class == ERR_NONE || e->class == ERR_CANCELLED)
+        put_tell(p, e);
+    else if (!p->at_redis && !p->at_spool)
+        put_next(p, e);
+    put_release(p);
+}
+
+static void on_pushed(void *arg, const struct redisReply *reply, const struct err *e)
+{
+    struct put *p = arg;
+
+    (void)reply;
+    p->at_redis = false;
+    if (!p->in->closed)
+        inbox_note(p->in, e);
+    put_answered(p, p->in->closed ? &cancelled : e);
+}
+
+static void on_spooled(void *arg, const struct err *e)
+{
+    struct put *p = arg;
+
+    p->at_spool = false;
+    if (e->class == ERR_NONE)
+        drain_begin(p->in);
+    put_answered(p, e);
+}
+
+static bool ask_redis(struct put *p)
+{
+    struct err e;
+
+    p->at_redis = !inbox_push(p->in, p->id, &p->entry, on_pushed, p, &e);
+    return p->at_redis;
+}
+
+static bool ask_spool(struct put *p)
+{
+    size_t head = JOB_ID_LEN + 1;
+
+    p->at_spool = true;
+    spool_put(p->in->spool, p->id, p->entry.data + head, p->entry.len - head,
+              on_spooled, p);
+    return true;
+}
+
+static void put_next(struct put *p, const struct err *why)
+{
+    while (p->fn && p->ways > 0) {
+        bool redis = (p->ways-- == 2) == p->redis_first;
+
+        if (redis ? ask_redis(p) : ask_spool(p))
+            return;
+    }
+    put_tell(p, why);
+}
+
+/* Redis may take its time for each of many answers: no request waits for all of them.
+ */
+static void on_sweep(uv_timer_t *t)
+{
+    struct inbox *in = t->data;
+    uint64_t now = uv_now(in->loop);
+    struct err late;
+
+    (void)err_set(&late, ERR_TRANSIENT, 0, "neither Redis nor the spool has answered");
+    for (struct put *p = in->puts, *next; p; p = next) {
+        next = p->next;
+        if (now - p->began >= PUT_MS)
+            put_tell(p, &late);
+        else if (now - p->began >= REDIS_MS && p->at_redis && p->ways)
+            put_next(p, &late);
+        put_release(p);
+    }
+}
+
+void inbox_put(struct inbox *in, const char *id, const void *raw, size_t len,
+               inbox_put_fn fn, void *arg)
+{
+    struct put *p = mem_new(1, sizeof *p);
+
+    *p = (struct put){.in = in,
+                      .prev = in->last_put,
+                      .began = uv_now(in->loop),
+                      .redis_first = redis_is_up(in->redis) && !in->refusing,
+                      .ways = 2,
+                      .fn = fn,
+                      .arg = arg};
+    (void)snprintf(p->id, sizeof p->id, "%s", id);
+    inbox_entry(&p->entry, id, raw, len);
+    *(p->prev ? &p->prev->next : &in->puts) = p;
+    in->last_put = p;
+    if (!uv_is_active((uv_handle_t *)&in->sweep))
+        (void)uv_timer_start(&in->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    put_next(p, &fine); /* the spool always answers later, so nobody is told now */
+}
+
+/* ---- views ---- */
+
+struct get {
+    struct get *next;
+    struct inbox *in;
+    inbox_view_fn fn;
+    void *arg;
+};
+
+static void on_view(void *arg, const struct redisReply *reply, const struct err *e)
+{
+    struct get g = *(struct get *)arg;
+    bool there = reply && reply_type(reply) == REPLY_STRING;
+
+    free(arg);
+    g.fn(g.arg, there ? reply_str(reply) : NULL, g.in->closed ? &cancelled : e);
+}
+
+static void answer_all(struct inbox *in, const struct err *e)
+{
+    while (in->unanswered) {
+        struct get g = *in->unanswered;
+
+        free(in->unanswered);
+        in->unanswered = g.next;
+        g.fn(g.arg, NULL, e);
+    }
+}
+
+static void on_later(uv_timer_t *t)
+{
+    struct err e;
+
+    (void)err_set(&e, ERR_TRANSIENT, 0, "Redis is away");
+    answer_all(t->data, &e);
+}
+
+static void get_view(struct inbox *in, const char *key, inbox_view_fn fn, void *arg)
+{
+    struct get *g = mem_new(1, sizeof *g);
+    struct err e;
+
+    *g = (struct get){.next = in->unanswered, .in = in, .fn = fn, .arg = arg};
+    if (!redis_call(in->redis, on_view, g, 2, (const char *[]){"GET", key}, NULL, &e))
+        return;
+    in->unanswered = g;
+    (void)uv_timer_start(&in->later, on_later, 0, 0);
+}
+
+void inbox_view(struct inbox *in, const char *id, inbox_view_fn fn, void *arg)
+{
+    char key[QUEUE_KEY_MAX];
+
+    queue_key(in->queue, "view:", id, key);
+    get_view(in, key, fn, arg);
+}
+
+void inbox_ticket_view(struct inbox *in, int64_t ticket, inbox_view_fn fn, void *arg)
+{
+    char key[QUEUE_KEY_MAX], number[24];
+
+    (void)snprintf(number, sizeof number, "%lld", (long long)ticket);
+    queue_key(in->queue, "view:t:", number, key);
+    get_view(in, key, fn, arg);
+}
+
+/* ---- begin and end ---- */
+
+static void on_up(void *arg)
+{
+    struct inbox *in = arg;
+
+    in->refusing = false;
+    log_msg(LOG_INFO, "redis", "connected");
+    drain_hurry(in);
+}
+
+static void on_down(void *arg, const struct err *e)
+{
+    (void)arg;
+    log_msg(LOG_WARN, "redis", "%s", e->text);
+}
+
+static void timer_init(struct inbox *in, uv_timer_t *t)
+{
+    (void)uv_timer_init(in->loop, t); /* always 0 */
+    t->data = in;
+}
+
+struct inbox *inbox_new(uv_loop_t *loop, const struct settings *settings,
+                        struct tls *tls, struct err *e)
+{
+    struct inbox *in = mem_new(1, sizeof *in);
+
+    in->spool = spool_open(loop, settings->spool_dir, (size_t)settings->spool_max, e);
+    if (!in->spool) {
+        free(in);
+        return NULL;
+    }
+    in->loop = loop;
+    in->settings = settings;
+    timer_init(in, &in->sweep);
+    timer_init(in, &in->later);
+    timer_init(in, &in->drain.timer);
+    in->redis = redis_new(&(struct redis_options){.loop = loop,
+                                                  .url = &settings->redis,
+                                                  .tls = tls,
+                                                  .client_name = "stopgap-webhook",
+                                                  .timeout_ms = REDIS_MS,
+                                                  .on_up = on_up,
+                                                  .on_down = on_down,
+                                                  .arg = in});
+    in->queue = queue_new(in->redis, settings, NULL);
+    drain_begin(in);
+    return in;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct inbox *in = handle->data;
+
+    if (--in->handles == 0)
+        free(in);
+}
+
+void inbox_free(struct inbox *in)
+{
+    uv_timer_t *timers[] = {&in->sweep, &in->later, &in->drain.timer};
+
+    if (!in)
+        return;
+    in->closed = true;
+    redis_free(in->redis);
+    spool_free(in->spool);
+    answer_all(in, &cancelled);
+    assert(!in->puts);
+    queue_free(in->queue);
+    in->handles = (int)ARRAY_LEN(timers);
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        uv_close((uv_handle_t *)timers[i], on_closed);
+}
+
+bool inbox_spooled(const struct inbox *in, const char *id)
+{
+    return spool_has(in->spool, id);
+}
+
+void inbox_state(const struct inbox *in, struct inbox_state *out)
+{
+    *out = (struct inbox_state){.redis_up = redis_is_up(in->redis) && !in->refusing,
+                                .spool_usable = spool_writable(in->spool),
+                                .spooled = spool_count(in->spool)};
+}
