@@ -6,6 +6,7 @@
 
 #include "address.h"
 #include "mem.h"
+#include "network.h"
 #include "num.h"
 #include "settings_internal.h"
 
@@ -184,33 +185,15 @@ const struct setting_kind settings_kind_address = {
     .done = done_text,
 };
 
-static bool is_network(const char *text, size_t len)
-{
-    char address[64] = "", bytes[sizeof(struct in6_addr)];
-    const char *slash = memchr(text, '/', len);
-    size_t host = slash ? (size_t)(slash - text) : len;
-    char bits[8] = "";
-    bool six = memchr(text, ':', host) != NULL;
-    int64_t n;
-
-    if (host >= sizeof address || len - host > sizeof bits)
-        return false;
-    memcpy(address, text, host);
-    if (inet_pton(six ? AF_INET6 : AF_INET, address, bytes) != 1)
-        return false;
-    if (!slash)
-        return true;
-    memcpy(bits, slash + 1, len - host - 1);
-    return num_parse(bits, 0, six ? 128 : 32, &n);
-}
-
 static int parse_networks(const struct setting *row, const char *text, void *slot,
                           struct err *e)
 {
+    struct network_list list;
+
     (void)row;
-    for (const char *p = text; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
-        if (!is_network(p, strcspn(p, ",")))
-            return refuse(e, "an entry is no IP address and no network");
+    if (!network_list_parse(text, &list))
+        return refuse(e, "an entry is no IP address and no network");
+    network_list_done(&list);
     mem_set(slot, text);
     return 0;
 }

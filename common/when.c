@@ -165,6 +165,15 @@ void when_format_mail(int64_t ms, char out[static WHEN_TEXT_MAX])
                    c.minute, c.second);
 }
 
+void when_format_http(int64_t ms, char out[static WHEN_TEXT_MAX])
+{
+    struct civil c = civil_from_ms(ms);
+
+    (void)snprintf(out, WHEN_TEXT_MAX, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+                   weekdays[c.weekday], c.day, months[c.month - 1], c.year, c.hour,
+                   c.minute, c.second);
+}
+
 void when_format_long_date(int64_t day, char out[static WHEN_TEXT_MAX])
 {
     struct civil c = civil_from_day(day);

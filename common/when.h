@@ -30,6 +30,9 @@ bool when_parse_iso(const char *text, int64_t *out_ms) MUST_CHECK;
 /* RFC 5322 section 3.3: "Sat, 31 Jan 2026 12:00:00 +0000". */
 void when_format_mail(int64_t ms, char out[static WHEN_TEXT_MAX]);
 
+/* RFC 9110 section 5.6.7: "Sat, 31 Jan 2026 12:00:00 GMT". */
+void when_format_http(int64_t ms, char out[static WHEN_TEXT_MAX]);
+
 /* For people: "Saturday, 31 January 2026". */
 void when_format_long_date(int64_t day, char out[static WHEN_TEXT_MAX]);
 
