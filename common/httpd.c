@@ -144,6 +144,16 @@ static bool has_enough(const struct httpd *h, const struct network_addr *addr)
     return n >= h->o.max_per_peer;
 }
 
+static void tell_closed(struct httpd *h, const struct network_addr *addr, int status,
+                        const char *why)
+{
+    char peer[NETWORK_TEXT_MAX];
+
+    network_format(addr, peer);
+    if (h->o.on_refused)
+        h->o.on_refused(h->o.arg, peer, status, why);
+}
+
 /* Nobody is left waiting before the door: a proxy can do something with a 503. Those
  * turned away take no place of the others, and few of them are kept to be told. */
 static void let_in(struct httpd *h, int fd, const struct sockaddr_storage *from)
@@ -160,10 +170,12 @@ static void let_in(struct httpd *h, int fd, const struct sockaddr_storage *from)
         status = 429;
         why = "too many connections from one address";
     }
-    if (why && h->turned_away >= TURNED_AWAY_MAX)
+    if (why && h->turned_away >= TURNED_AWAY_MAX) {
         (void)close(fd);
-    else
+        tell_closed(h, &addr, status, why);
+    } else {
         httpd_conn_open(h, fd, &addr, trusted, status, why);
+    }
 }
 
 /* Out of descriptors or memory: those who wait stay in the kernel's queue. */

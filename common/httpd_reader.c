@@ -87,7 +87,7 @@ static int read_version(struct reader *r, const char *from, const char *to)
         from[6] != '.' || !is_digit(from[7]))
         return refuse(r, 400, "no version of HTTP");
     if (from[5] != '1' || from[7] > '1')
-        return refuse(r, 505, "HTTP/1.1 is spoken here");
+        return refuse(r, 505, "this version of HTTP is not spoken here");
     r->old = from[7] == '0';
     return 0;
 }
