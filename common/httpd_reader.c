@@ -277,13 +277,18 @@ static int cut(struct reader *r, size_t from, size_t end)
 /* --- bytes as they come -------------------------------------------------------------
  */
 
-static bool may_stand(char c, char before)
+static bool is_plain(char c)
 {
     unsigned char u = (unsigned char)c;
 
+    return u >= ' ' && u != 0x7f;
+}
+
+static bool may_stand(char c, char before)
+{
     if (before == '\r' || c == '\n')
         return before == '\r' && c == '\n';
-    return (u >= ' ' && u != 0x7f) || c == '\t' || c == '\r';
+    return is_plain(c) || c == '\t' || c == '\r';
 }
 
 /* One empty line before a request is let pass (RFC 9112 section 2.2): old clients send
@@ -293,31 +298,42 @@ static bool is_first_empty(const struct httpd_scan *s)
     return s->line == 0 && s->at == 1;
 }
 
+/* Most bytes need no more than one look. */
+static size_t skip_plain(const char *bytes, size_t at, size_t len)
+{
+    if (at && bytes[at - 1] == '\r')
+        return at;
+    while (at < len && is_plain(bytes[at]))
+        at++;
+    return at;
+}
+
 static enum httpd_read scan_head(struct httpd_scan *s, const char *bytes, size_t len,
                                  int *status, const char **why)
 {
-    for (; s->at < len; s->at++) {
+    size_t stop = len < HTTPD_HEAD_MAX ? len : HTTPD_HEAD_MAX;
+
+    while ((s->at = skip_plain(bytes, s->at, stop)) < stop) {
         char c = bytes[s->at];
 
-        if (s->at == HTTPD_HEAD_MAX) {
-            *status = 431;
-            *why = "the head is too large";
-            return HTTPD_READ_REFUSED;
-        }
         if (!may_stand(c, s->at ? bytes[s->at - 1] : ' ')) {
             *status = 400;
             *why = "a control character, or a line that does not end in CRLF";
             return HTTPD_READ_REFUSED;
         }
-        if (c != '\n')
-            continue;
-        if (s->at == s->line + 1 && !is_first_empty(s)) {
+        if (c == '\n' && s->at == s->line + 1 && !is_first_empty(s)) {
             s->at++;
             return HTTPD_READ_HEAD;
         }
-        s->line = s->at + 1;
+        s->at++;
+        if (c == '\n')
+            s->line = s->at;
     }
-    return HTTPD_READ_MORE;
+    if (len <= HTTPD_HEAD_MAX)
+        return HTTPD_READ_MORE;
+    *status = 431;
+    *why = "the head is too large";
+    return HTTPD_READ_REFUSED;
 }
 
 enum httpd_read httpd_reader_head(struct httpd_scan *scan, const char *bytes,

@@ -648,6 +648,30 @@ static void test_slow_body(void **state)
     stop(&s);
 }
 
+static void test_good_request_beside_many_slow_ones(void **state)
+{
+    struct httpd_options o = defaults();
+    struct server s;
+    int fds[300];
+
+    (void)state;
+    o.max_connections = o.max_per_peer = ARRAY_LEN(fds) + 1;
+    start(&s, o);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = dial(&s);
+        peer_say(fds[i], i % 3 ? "POST / HTTP/1.1\r\n" HOST
+                                 "Content-Length: 200000\r\n\r\na"
+                               : "GET / HT");
+    }
+    wait_connections(&s, ARRAY_LEN(fds));
+    expect(ask(&s, "GET /x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"), 200, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        (void)close(fds[i]);
+    wait_connections(&s, 0);
+    assert_int_equal(s.requests, 1);
+    stop(&s);
+}
+
 static void test_idle(void **state)
 {
     struct httpd_options o = defaults();
@@ -1129,6 +1153,7 @@ int main(void)
         cmocka_unit_test(test_head_request),
         cmocka_unit_test(test_slow_head),
         cmocka_unit_test(test_slow_body),
+        cmocka_unit_test(test_good_request_beside_many_slow_ones),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_owner_may_take_its_time),
         cmocka_unit_test(test_slow_reader),
