@@ -60,6 +60,9 @@ static void test_texts_against_libc(void **state)
         when_format_mail(s * 1000 + 999, text);
         (void)strftime(want, sizeof want, "%a, %-d %b %Y %H:%M:%S +0000", &tm);
         assert_string_equal(text, want);
+        when_format_http(s * 1000 + 999, text);
+        (void)strftime(want, sizeof want, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        assert_string_equal(text, want);
         when_format_iso(s * 1000 + 999, text);
         (void)strftime(want, sizeof want, "%Y-%m-%dT%H:%M:%SZ", &tm);
         assert_string_equal(text, want);
