@@ -1,0 +1,940 @@
+"""A Zendesk that enforces its documented rules: who may what, tickets and their tags,
+triggers, webhooks with their signed deliveries, retries and log, rate limits; with
+switches for everything that can go wrong. The rules themselves are in zendesk_rules.py
+(triggers) and zendesk_hooks.py (deliveries).
+
+In a test: `Zendesk()` runs it in a thread of the test. By hand: `python3 -m
+testenv.zendesk --port 0` prints its URL and runs until it is ended; the token is
+Zendesk.TOKEN, the users are Zendesk.ADMIN, AGENT and CUSTOMER."""
+
+import argparse
+import asyncio
+import base64
+import copy
+import dataclasses
+import json
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+import urllib.parse
+
+import aiohttp
+from aiohttp import web
+
+from . import zendesk_hooks, zendesk_rules
+from .wait import wait_for
+
+FORBIDDEN = {"error": {"title": "Forbidden", "message": "You do not have access to this page. "
+                       "Please contact the account owner of this help desk for further help."}}
+COMMENTS_MAX = 5000
+FIELD_TYPES = frozenset("text textarea checkbox date integer decimal regexp tagger".split())
+FIELD_KEYS = {  # what may be written, and what it is when it is not
+    "title": None, "type": None, "active": True, "required": False, "agent_description": None,
+    "description": "", "visible_in_portal": False, "editable_in_portal": False,
+    "required_in_portal": False, "regexp_for_validation": None, "tag": None,
+    "title_in_portal": None, "collapsed_for_agents": False, "position": 0,
+}
+WEBHOOK_KEYS = frozenset("name description status endpoint http_method request_format "
+                         "subscriptions authentication custom_headers".split())
+WEBHOOK_NEEDS = ("name", "endpoint", "http_method", "request_format", "status")
+AUTH_DATA = {"bearer_token": {"token"}, "basic_auth": {"username", "password"},
+             "api_key": {"name", "value"}}
+DATE = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+
+
+class Refusal(Exception):
+    def __init__(self, status, body, headers=None):
+        super().__init__(f"{status} {body}")
+        self.status, self.body, self.headers = status, body, headers or {}
+
+
+def _missing():
+    return Refusal(404, {"error": "RecordNotFound", "description": "Not found"})
+
+
+def _invalid(*faults):
+    return Refusal(422, {"error": "RecordInvalid", "description": "Record validation errors",
+                         "details": {"base": [{"description": text} for text in faults]}})
+
+
+def _bad_webhook(text, status=400):
+    return Refusal(status, {"errors": [{"code": "InvalidWebhook", "title": text}]})
+
+
+@dataclasses.dataclass
+class Request:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: dict
+    headers: object
+    body: bytes
+    json: object = None
+    status: int = 0  # as answered; 0: none
+    fault: str = ""
+
+
+@dataclasses.dataclass
+class Fault:
+    """What happens to the next requests that match."""
+
+    kind: str  # answer, lost_before, lost_after, never, cut
+    times: int = 1
+    method: str = "*"
+    path: str = ""  # a piece of it
+    status: int = 500  # of `answer`
+    body: object = ""  # the same: text as it is, else JSON
+    headers: dict = dataclasses.field(default_factory=dict)
+
+
+FAULTS = frozenset("answer lost_before lost_after never cut".split())
+
+
+class Limits:
+    """Zendesk's rate limits, in sliding windows. 0 is none."""
+
+    def __init__(self):
+        self.per_minute = 700  # of the plan: Enterprise
+        self.updates = 100  # of tickets, a minute
+        self.per_ticket = 30  # updates of one ticket by one user in 10 minutes
+        self._seen = {}
+
+    def count(self, name, limit, window_s):
+        at = time.monotonic()
+        seen = self._seen[name] = [t for t in self._seen.get(name, []) if t > at - window_s]
+        if limit and len(seen) >= limit:
+            wait = max(int(seen[0] + window_s - at) + 1, 1)
+            raise Refusal(429, {"error": "APIRateLimitExceeded", "description":
+                                "Number of allowed API requests per minute exceeded"},
+                          {"Retry-After": str(wait), "X-Rate-Limit": str(limit),
+                           "X-Rate-Limit-Remaining": "0", "ratelimit-reset": str(wait)})
+        seen.append(at)
+
+
+class State:
+    """Everything that Zendesk holds. Touched under `lock` only."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.url = ""
+        self.account_id = 22129848
+        self.tokens = set()
+        self.users, self.tickets, self.fields = {}, {}, {}
+        self.webhooks, self.secrets = {}, {}
+        self.triggers, self.categories = [], []
+        self.requests, self.faults = [], []
+        self.fired = []  # (ticket id, titles of the triggers) of each update
+        self.limits = Limits()
+        self.hooks = zendesk_hooks.Hooks(self.lock, self.account_id)
+        self.restarts = True  # see zendesk_rules.run
+        self.escapes = True  # placeholders are JSON-escaped in a JSON body
+        self.has_categories = True
+        self.webhooks_max = 0
+        self.next_id = 360000000000
+
+    def fresh_id(self):
+        self.next_id += 1
+        return self.next_id
+
+    def stamp(self):
+        return zendesk_hooks.iso(zendesk_hooks.now())
+
+    # --- who may what ---
+
+    def user(self, headers):
+        """The user of a request: basic auth EMAIL/token:TOKEN."""
+        kind, _, code = headers.get("Authorization", "").partition(" ")
+        try:
+            name, _, token = base64.b64decode(code, validate=True).decode().rpartition(":")
+        except ValueError:
+            name = token = ""
+        user = next((u for u in self.users.values() if name == u["email"] + "/token"), None)
+        if kind.lower() != "basic" or token not in self.tokens or not user:
+            raise Refusal(401, {"error": "Couldn't authenticate you"})
+        return user
+
+    @staticmethod
+    def need(user, *roles):
+        if user["role"] not in roles:
+            raise Refusal(403, FORBIDDEN)
+
+    def add_user(self, email, role, name=""):
+        user = {"id": self.fresh_id(), "email": email, "role": role, "active": True,
+                "name": name or email.split("@")[0].title(), "verified": True}
+        self.users[user["id"]] = user
+        return user
+
+    # --- ticket fields ---
+
+    @staticmethod
+    def _check_field(field):
+        if not str(field.get("title") or "").strip():
+            raise _invalid("Title: cannot be blank")
+        if field["type"] not in FIELD_TYPES:
+            raise _invalid(f"Type: {field['type']} is not a valid field type")
+        if field["type"] == "regexp":
+            try:
+                re.compile(field["regexp_for_validation"] or "(")
+            except re.error:
+                raise _invalid("Validation regexp: is invalid") from None
+        for key in ("active", "required", "visible_in_portal", "editable_in_portal",
+                    "required_in_portal"):
+            if not isinstance(field[key], bool):
+                raise _invalid(f"{key}: must be true or false")
+
+    def save_field(self, values, field=None):
+        if not isinstance(values, dict):
+            raise _invalid("Parameter ticket_field is required")
+        if field and values.get("type", field["type"]) != field["type"]:
+            raise _invalid("Type: cannot be changed")
+        new = {**(field or FIELD_KEYS), **{k: v for k, v in values.items() if k in FIELD_KEYS}}
+        self._check_field(new)
+        new.update(raw_title=new["title"], updated_at=self.stamp(), removable=True)
+        if not field:
+            new.update(id=self.fresh_id(), created_at=new["updated_at"])
+        new["url"] = f"{self.url}/api/v2/ticket_fields/{new['id']}.json"
+        self.fields[new["id"]] = new
+        return new
+
+    def field_value(self, field_id, value):
+        """As it is kept; refuses what is not of the field's type."""
+        field = self.fields.get(field_id)
+        if not field or not field["active"]:
+            return None
+        good = {
+            "integer": lambda v: re.fullmatch(r"-?\d+", str(v)) and int(v),
+            "date": lambda v: DATE.fullmatch(str(v)) and str(v),
+            "regexp": lambda v: re.search(field["regexp_for_validation"], str(v)) and str(v),
+        }.get(field["type"], lambda v: v)
+        if value in (None, ""):
+            return None
+        kept = good(value)
+        if kept is None:
+            raise _invalid(f"{field['title']}: is invalid")
+        return kept
+
+    # --- tickets ---
+
+    def ticket(self, ticket_id):
+        ticket = self.tickets.get(int(ticket_id)) if str(ticket_id).isdigit() else None
+        if not ticket:
+            raise _missing()
+        return ticket
+
+    def create_ticket(self, user, values, via_id="5"):
+        if not isinstance(values, dict) or not isinstance(values.get("comment"), dict):
+            raise _invalid("Description: cannot be blank")
+        requester = self._requester(user, values)
+        at = self.stamp()
+        ticket = {
+            "id": 4711 + len(self.tickets), "subject": str(values.get("subject", "")),
+            "description": values["comment"].get("body", ""), "status": "new",
+            "requester_id": requester["id"], "submitter_id": user["id"], "assignee_id": None,
+            "tags": [], "custom_fields": {}, "comments": [], "comment_public": True,
+            "created_at": at, "updated_at": at,
+        }
+        self._change(ticket, user, values)
+        self.tickets[ticket["id"]] = ticket
+        self._run(ticket, user, "Create", values, via_id)
+        return ticket
+
+    def _requester(self, user, values):
+        if user["role"] == "end-user":
+            return user
+        if "requester_id" in values:
+            found = self.users.get(values["requester_id"])
+        else:
+            email = (values.get("requester") or {}).get("email", user["email"])
+            found = next((u for u in self.users.values() if u["email"] == email), None)
+            found = found or self.add_user(email, "end-user")
+        if not found:
+            raise _invalid("Requester: is invalid")
+        return found
+
+    def update_ticket(self, user, ticket, values, via_id="5"):
+        if not isinstance(values, dict):
+            raise _invalid("Parameter ticket is required")
+        self.limits.count("updates", self.limits.updates, 60)
+        self.limits.count((ticket["id"], user["id"]), self.limits.per_ticket, 600)
+        if ticket["status"] == "closed":
+            raise _invalid("Status: closed prevents ticket update")
+        if values.get("safe_update") and values.get("updated_stamp") != ticket["updated_at"]:
+            raise Refusal(409, {"error": "UpdateConflict", "description":
+                                "Safe Update prevented the update due to outdated ticket data"})
+        draft = copy.deepcopy(ticket)
+        self._change(draft, user, values)
+        ticket.update(draft, updated_at=self.stamp())
+        self._run(ticket, user, "Change", values, via_id)
+
+    def _change(self, ticket, user, values):
+        staff = user["role"] != "end-user"
+        if isinstance(values.get("comment"), dict):
+            self._comment(ticket, user, values["comment"], staff)
+        if not staff:
+            return  # tags and fields that are not theirs are dropped without a word
+        if "tags" in values:
+            ticket["tags"] = sorted(set(self.tags(values["tags"])))
+        if values.get("status"):
+            ticket["status"] = values["status"]
+        for item in values.get("custom_fields") or []:
+            ticket["custom_fields"][int(item["id"])] = self.field_value(
+                int(item["id"]), item.get("value"))
+
+    @staticmethod
+    def _comment(ticket, user, comment, staff):
+        body = comment.get("body") or comment.get("html_body")
+        if not body:
+            raise _invalid("Comment: cannot be blank")
+        if len(ticket["comments"]) >= COMMENTS_MAX:
+            raise _invalid("Comments: a ticket cannot have more than 5000")
+        # What was said at creation persists until it is said anew.
+        public = bool(comment.get("public", ticket["comment_public"])) if staff else True
+        if not ticket["comments"]:
+            ticket["comment_public"] = public
+        ticket["comments"].append({"id": len(ticket["comments"]) + 1, "author_id": user["id"],
+                                   "body": body, "public": public, "type": "Comment"})
+
+    @staticmethod
+    def tags(value):
+        if not isinstance(value, (str, list)):
+            raise _invalid("Tags: must be an array")
+        words = zendesk_rules.split_tags(value)
+        for word in words:
+            if not zendesk_rules.TAG.fullmatch(word):
+                raise _invalid(f"Tags: {word} contains special characters")
+        return words
+
+    def _run(self, ticket, user, kind, values, via_id):
+        comment = ticket["comments"][-1] if isinstance(values.get("comment"), dict) else None
+        event = zendesk_rules.Event(user, kind, comment, via_id)
+        world = (self.users, self.url, self._escaped if self.escapes else None)
+
+        def notify(_trigger, action):
+            webhook = self.webhooks.get(action["value"][0])
+            if webhook and webhook["status"] == "active":
+                body = zendesk_rules.render(action["value"][1], ticket, event, world)
+                self.hooks.invoke(webhook, self.secrets[webhook["id"]], body)
+        fired = zendesk_rules.run(self.ordered(), ticket, event, notify, self.restarts)
+        self.fired.append((ticket["id"], fired))
+
+    @staticmethod
+    def _escaped(text):
+        return json.dumps(text, ensure_ascii=False)[1:-1]
+
+    def shown_ticket(self, ticket):
+        hidden = ("comments", "custom_fields", "comment_public")
+        out = {k: v for k, v in ticket.items() if k not in hidden}
+        values = [{"id": i, "value": ticket["custom_fields"].get(i)} for i in self.fields]
+        return dict(out, url=f"{self.url}/api/v2/tickets/{ticket['id']}.json",
+                    custom_fields=values, fields=values)
+
+    # --- triggers ---
+
+    def ordered(self):
+        places = {c["id"]: c["position"] for c in self.categories}
+        return sorted(self.triggers,
+                      key=lambda t: (places.get(t["category_id"], 0), t["position"]))
+
+    def save_trigger(self, values, trigger=None):
+        if not isinstance(values, dict):
+            raise _invalid("Parameter trigger is required")
+        keys = ("title", "active", "conditions", "actions", "description", "position",
+                "category_id")
+        new = {**(trigger or {"active": True, "description": None, "category_id": None}),
+               **{k: copy.deepcopy(v) for k, v in values.items() if k in keys}}
+        faults = zendesk_rules.trigger_faults(new, self.webhooks, self.fields)
+        known = {c["id"] for c in self.categories}
+        if self.has_categories and new["category_id"] not in known:
+            faults.append("Category: must be provided" if not new["category_id"]
+                          else "Category: does not exist")
+        if faults:
+            raise _invalid(*faults)
+        new["conditions"] = {side: new["conditions"].get(side) or [] for side in ("all", "any")}
+        new["updated_at"] = self.stamp()
+        if trigger:
+            trigger.update(new)
+            return trigger
+        last = max([t["position"] for t in self.triggers], default=0)
+        new = {"position": last + 1, **new, "id": self.fresh_id(),
+               "created_at": new["updated_at"], "default": False}
+        self.triggers.append(new)
+        return new
+
+    # --- webhooks ---
+
+    @staticmethod
+    def _check_webhook(webhook):
+        for key in WEBHOOK_NEEDS:
+            if not webhook.get(key):
+                raise _bad_webhook(f"{key} is required")
+        url = urllib.parse.urlsplit(str(webhook["endpoint"]))
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise _bad_webhook("endpoint is not a valid URL")
+        for key, allowed in (("status", ("active", "inactive")),
+                             ("http_method", ("GET", "POST", "PUT", "PATCH", "DELETE")),
+                             ("request_format", ("json", "xml", "form_encoded"))):
+            if webhook[key] not in allowed:
+                raise _bad_webhook(f"{key} must be one of {', '.join(allowed)}")
+        if webhook.get("custom_headers") and url.scheme != "https":
+            raise _bad_webhook("custom headers need an HTTPS endpoint")
+        login = webhook.get("authentication")
+        if login and (set(login.get("data") or {}) != AUTH_DATA.get(login.get("type"))
+                      or login.get("add_position") != "header"):
+            raise _bad_webhook("authentication is invalid")
+
+    def create_webhook(self, user, values):
+        if self.webhooks_max and len(self.webhooks) >= self.webhooks_max:
+            raise _bad_webhook("Trial accounts are limited to 10 webhooks")
+        if not isinstance(values, dict):
+            raise _bad_webhook("webhook is required")
+        webhook = {k: v for k, v in values.items() if k in WEBHOOK_KEYS}
+        self._check_webhook(webhook)
+        webhook.setdefault("subscriptions", [])
+        at = self.stamp()
+        webhook.update(id=zendesk_hooks.ulid(), created_at=at, updated_at=at,
+                       created_by=str(user["id"]))
+        self.webhooks[webhook["id"]] = webhook
+        self.secrets[webhook["id"]] = self.new_secret()
+        return webhook
+
+    def change_webhook(self, webhook, values, whole):
+        """whole: PUT, which forgets what it is not given; else PATCH."""
+        values = {k: v for k, v in (values or {}).items() if k in WEBHOOK_KEYS}
+        if values.get("subscriptions", webhook["subscriptions"]) != webhook["subscriptions"]:
+            raise _bad_webhook("the connection method of a webhook cannot be changed")
+        kept = {k: v for k, v in webhook.items() if k not in WEBHOOK_KEYS} if whole else webhook
+        new = {**kept, "subscriptions": webhook["subscriptions"], **values,
+               "updated_at": self.stamp()}
+        self._check_webhook(new)
+        self.webhooks[webhook["id"]] = new
+
+    def delete_webhook(self, webhook):
+        for trigger in self.triggers:
+            for action in trigger["actions"]:
+                if trigger["active"] and action["field"] == "notification_webhook" \
+                        and action["value"][0] == webhook["id"]:
+                    raise _bad_webhook("the webhook is connected to an active trigger")
+        del self.webhooks[webhook["id"]], self.secrets[webhook["id"]]
+
+    @staticmethod
+    def new_secret():
+        return base64.b64encode(secrets.token_bytes(32)).decode()
+
+    @staticmethod
+    def shown_webhook(webhook):
+        """Credentials are never shown again."""
+        login = webhook.get("authentication")
+        out = dict(webhook)
+        if login:
+            out["authentication"] = {k: v for k, v in login.items() if k != "data"}
+        return out
+
+
+class Handler:
+    """HTTP in front of a State. ROUTES: method and path to the method that answers."""
+
+    def __init__(self, state):
+        self.state = state
+        self.ending = None
+        self.routes = [(m, re.compile(p), getattr(self, name)) for m, p, name in ROUTES]
+
+    def app(self):
+        app = web.Application(client_max_size=8 * 1024 * 1024)
+        app.router.add_route("*", "/{any:.*}", self.handle)
+        return app
+
+    async def handle(self, request):
+        entry = Request(request.method, request.rel_url.raw_path, dict(request.query),
+                        request.headers.copy(), await request.read())
+        with self.state.lock:
+            self.state.requests.append(entry)
+            fault = next((f for f in self.state.faults if f.times and f.method in
+                          ("*", entry.method) and f.path in entry.path), None)
+            if fault:
+                fault.times -= 1
+                entry.fault = fault.kind
+        return await self._answer(request, entry, fault)
+
+    async def _answer(self, request, entry, fault):
+        kind = fault.kind if fault else ""
+        if kind == "never":
+            await self.ending.wait()
+        if kind in ("never", "lost_before"):
+            return self._hang_up(request)
+        if kind == "answer":
+            return self._respond(entry, fault.status, fault.body, fault.headers)
+        status, body, headers = await self._serve(entry)
+        if kind == "lost_after":
+            return self._hang_up(request)
+        response = self._respond(entry, status, body, headers)
+        if kind == "cut":
+            response.body = response.body[:len(response.body) // 2]
+        return response
+
+    @staticmethod
+    def _hang_up(request):
+        if request.transport:
+            request.transport.abort()
+        raise asyncio.CancelledError
+
+    @staticmethod
+    def _respond(entry, status, body, headers=None):
+        entry.status = status
+        headers = dict(headers or {})
+        if not isinstance(body, (str, bytes)):
+            body = json.dumps(body) if body is not None else ""
+            headers.setdefault("Content-Type", "application/json; charset=utf-8")
+        headers.setdefault("Content-Type", "text/html; charset=utf-8")
+        return web.Response(status=status, headers=headers,
+                            body=body.encode() if isinstance(body, str) else body)
+
+    async def _serve(self, entry):
+        try:
+            with self.state.lock:
+                done = self._route(entry)
+            if asyncio.iscoroutine(done):
+                done = await done
+            return (*done, {}) if len(done) == 2 else done
+        except Refusal as no:
+            return no.status, no.body, no.headers
+        except ValueError as e:  # of a query
+            return 400, {"error": "InvalidParameter", "description": str(e)}, {}
+
+    def _route(self, entry):
+        path = re.sub(r"\.json$", "", urllib.parse.unquote(entry.path))
+        if path == "/ips":
+            return 200, {"ips": {"egress": {"all": ["127.0.0.0/8"], "specific": []},
+                                 "ingress": {"all": [], "specific": []}}}
+        user = self.state.user(entry.headers)
+        self.state.limits.count("all", self.state.limits.per_minute, 60)
+        found = [(m, p.fullmatch(path), f) for m, p, f in self.routes if p.fullmatch(path)]
+        if not found:
+            raise Refusal(404, {"error": "InvalidEndpoint", "description": "Not found"})
+        for method, match, function in found:
+            if method == entry.method:
+                self._read(entry)
+                return function(user, entry, *match.groups())
+        raise Refusal(405, {"error": "MethodNotAllowed"})
+
+    @staticmethod
+    def _read(entry):
+        if entry.method in ("POST", "PUT", "PATCH") and entry.body:
+            if entry.headers.get("Content-Type", "").split(";")[0] != "application/json":
+                raise Refusal(415, {"error": "Unsupported media type"})
+            try:
+                entry.json = json.loads(entry.body)
+            except ValueError:
+                raise Refusal(400, {"error": "Unprocessable JSON"}) from None
+        if not isinstance(entry.json, dict):
+            entry.json = {}
+
+    def _page(self, entry, key, items):
+        return 200, zendesk_hooks.cursor_page(items, entry.query, key, 100,
+                                              self.state.url + entry.path)
+
+    @staticmethod
+    def _find(items, item_id):
+        found = next((i for i in items if str(i["id"]) == item_id), None)
+        if not found:
+            raise _missing()
+        return found
+
+    # --- users and tickets ---
+
+    def me(self, user, _entry):
+        return 200, {"user": user}
+
+    def user(self, user, _entry, user_id):
+        self.state.need(user, "agent", "admin")
+        return 200, {"user": self._find(self.state.users.values(), user_id)}
+
+    def create_ticket(self, user, entry):
+        self.state.need(user, "agent", "admin")
+        ticket = self.state.create_ticket(user, entry.json.get("ticket"))
+        return 201, {"ticket": self.state.shown_ticket(ticket)}
+
+    def show_ticket(self, user, entry, ticket_id):
+        self.state.need(user, "agent", "admin")
+        ticket = self.state.ticket(ticket_id)
+        out = {"ticket": self.state.shown_ticket(ticket)}
+        if "users" in entry.query.get("include", "").split(","):
+            out["users"] = [self.state.users[ticket["requester_id"]]]
+        return 200, out
+
+    def update_ticket(self, user, entry, ticket_id):
+        self.state.need(user, "agent", "admin")
+        ticket = self.state.ticket(ticket_id)
+        self.state.update_ticket(user, ticket, entry.json.get("ticket"))
+        return 200, {"ticket": self.state.shown_ticket(ticket)}
+
+    def comments(self, user, entry, ticket_id):
+        self.state.need(user, "agent", "admin")
+        return self._page(entry, "comments", self.state.ticket(ticket_id)["comments"])
+
+    def show_tags(self, user, _entry, ticket_id):
+        self.state.need(user, "agent", "admin")
+        return 200, {"tags": self.state.ticket(ticket_id)["tags"]}
+
+    def change_tags(self, user, entry, ticket_id):
+        """PUT adds, POST sets, DELETE removes."""
+        self.state.need(user, "agent", "admin")
+        ticket = self.state.ticket(ticket_id)
+        given = set(self.state.tags(entry.json.get("tags", entry.query.get("tags", ""))))
+        held = set(ticket["tags"])
+        tags = {"PUT": held | given, "POST": given, "DELETE": held - given}[entry.method]
+        self.state.update_ticket(user, ticket, {"tags": sorted(tags)})
+        return {"PUT": 200, "POST": 201, "DELETE": 200}[entry.method], {"tags": ticket["tags"]}
+
+    def create_request(self, user, entry):
+        """As an end user: subject and comment, nothing else."""
+        self.state.need(user, "end-user")
+        ticket = self.state.create_ticket(user, entry.json.get("request"), via_id="0")
+        return 201, {"request": {"id": ticket["id"], "status": ticket["status"]}}
+
+    def update_request(self, user, entry, ticket_id):
+        ticket = self.state.ticket(ticket_id)
+        if ticket["requester_id"] != user["id"]:
+            raise _missing()
+        self.state.update_ticket(user, ticket, entry.json.get("request"), via_id="0")
+        return 200, {"request": {"id": ticket["id"], "status": ticket["status"]}}
+
+    # --- fields, categories, triggers ---
+
+    def fields(self, user, entry):
+        self.state.need(user, "agent", "admin")
+        return self._page(entry, "ticket_fields", list(self.state.fields.values()))
+
+    def create_field(self, user, entry):
+        self.state.need(user, "admin")
+        return 201, {"ticket_field": self.state.save_field(entry.json.get("ticket_field"))}
+
+    def show_field(self, user, _entry, field_id):
+        self.state.need(user, "agent", "admin")
+        return 200, {"ticket_field": self._find(self.state.fields.values(), field_id)}
+
+    def update_field(self, user, entry, field_id):
+        self.state.need(user, "admin")
+        field = self._find(self.state.fields.values(), field_id)
+        return 200, {"ticket_field": self.state.save_field(entry.json.get("ticket_field"), field)}
+
+    def delete_field(self, user, _entry, field_id):
+        self.state.need(user, "admin")
+        field = self._find(self.state.fields.values(), field_id)
+        del self.state.fields[field["id"]]
+        for ticket in self.state.tickets.values():
+            ticket["custom_fields"].pop(field["id"], None)  # the values go with it
+        return 204, None
+
+    def _categories(self):
+        if not self.state.has_categories:
+            raise Refusal(404, {"error": "InvalidEndpoint", "description": "Not found"})
+        return self.state.categories
+
+    def categories(self, user, entry):
+        self.state.need(user, "agent", "admin")
+        return self._page(entry, "trigger_categories", self._categories())
+
+    def create_category(self, user, entry):
+        self.state.need(user, "admin")
+        held, values = self._categories(), entry.json.get("trigger_category") or {}
+        if not values.get("name"):
+            raise Refusal(400, {"errors": [{"code": "InvalidName", "title": "name is required"}]})
+        new = {"id": str(self.state.fresh_id()), "name": values["name"],
+               "position": len(held), "created_at": self.state.stamp(),
+               "updated_at": self.state.stamp()}
+        held.append(new)
+        return 201, {"trigger_category": new}
+
+    def delete_category(self, user, _entry, category_id):
+        self.state.need(user, "admin")
+        category = self._find(self._categories(), category_id)
+        if any(t["category_id"] == category_id for t in self.state.triggers):
+            raise Refusal(400, {"errors": [{"code": "CategoryNotEmpty",
+                                            "title": "the category still has triggers"}]})
+        self.state.categories.remove(category)
+        return 204, None
+
+    def triggers(self, user, entry):
+        self.state.need(user, "agent", "admin")
+        return self._page(entry, "triggers", self.state.ordered())
+
+    def create_trigger(self, user, entry):
+        self.state.need(user, "admin")
+        return 201, {"trigger": self.state.save_trigger(entry.json.get("trigger"))}
+
+    def show_trigger(self, user, _entry, trigger_id):
+        self.state.need(user, "agent", "admin")
+        return 200, {"trigger": self._find(self.state.triggers, trigger_id)}
+
+    def update_trigger(self, user, entry, trigger_id):
+        self.state.need(user, "admin")
+        trigger = self._find(self.state.triggers, trigger_id)
+        return 200, {"trigger": self.state.save_trigger(entry.json.get("trigger"), trigger)}
+
+    def delete_trigger(self, user, _entry, trigger_id):
+        self.state.need(user, "admin")
+        self.state.triggers.remove(self._find(self.state.triggers, trigger_id))
+        return 204, None
+
+    def definitions(self, user, _entry):
+        self.state.need(user, "agent", "admin")
+        known = [{"subject": field, "operators": [{"value": o} for o in operators]}
+                 for field, (operators, _) in zendesk_rules.CONDITIONS.items()]
+        return 200, {"definitions": {"conditions_all": known, "conditions_any": known, "actions": [
+            {"subject": field} for field in zendesk_rules.ACTIONS]}}
+
+    # --- webhooks ---
+
+    def _webhook(self, user, webhook_id):
+        self.state.need(user, "admin")
+        return self._find(self.state.webhooks.values(), webhook_id)
+
+    def webhooks(self, user, entry):
+        self.state.need(user, "admin")
+        name, status = (entry.query.get(f"filter[{k}]") for k in ("name_contains", "status"))
+        return self._page(entry, "webhooks", [
+            self.state.shown_webhook(w) for w in self.state.webhooks.values()
+            if (name or "").lower() in w["name"].lower() and status in (None, w["status"])])
+
+    def create_webhook(self, user, entry):
+        self.state.need(user, "admin")
+        webhook = self.state.create_webhook(user, entry.json.get("webhook"))
+        return 201, {"webhook": self.state.shown_webhook(webhook)}
+
+    def show_webhook(self, user, _entry, webhook_id):
+        return 200, {"webhook": self.state.shown_webhook(self._webhook(user, webhook_id))}
+
+    def change_webhook(self, user, entry, webhook_id):
+        self.state.change_webhook(self._webhook(user, webhook_id), entry.json.get("webhook"),
+                                  whole=entry.method == "PUT")
+        return 204, None
+
+    def delete_webhook(self, user, _entry, webhook_id):
+        self.state.delete_webhook(self._webhook(user, webhook_id))
+        return 204, None
+
+    def test_webhook(self, user, entry):
+        self.state.need(user, "admin")
+        saved = entry.query.get("webhook_id")
+        given = entry.json.get("webhook") or {}
+        hook = dict(self._webhook(user, saved) if saved else {"id": zendesk_hooks.ulid()}, **given)
+        self.state._check_webhook(dict(hook, name=hook.get("name", "test"), status="active"))
+        hook["secret"] = self.state.secrets[saved] if saved else zendesk_hooks.TEST_SECRET
+        payload = (entry.json.get("request") or {}).get("payload", "")
+
+        async def send():
+            return 200, {"response": await self.state.hooks.test(hook, payload)}
+        return send()
+
+    def _secret(self, webhook_id):
+        return {"signing_secret": {"algorithm": "SHA256",
+                                   "secret": self.state.secrets[webhook_id]}}
+
+    def show_secret(self, user, _entry, webhook_id):
+        self._webhook(user, webhook_id)
+        return 200, self._secret(webhook_id)
+
+    def reset_secret(self, user, _entry, webhook_id):
+        self._webhook(user, webhook_id)
+        self.state.secrets[webhook_id] = self.state.new_secret()
+        return 201, self._secret(webhook_id)
+
+    def invocations(self, user, entry, webhook_id):
+        self._webhook(user, webhook_id)
+        return 200, self.state.hooks.page(webhook_id, entry.query)
+
+    def attempts(self, user, _entry, webhook_id, invocation_id):
+        self._webhook(user, webhook_id)
+        attempts = self.state.hooks.attempts(webhook_id, invocation_id)
+        if attempts is None:
+            raise _missing()
+        return 200, {"attempts": attempts}
+
+
+def _crud(name, plural, one, place=r"(\d+)", change=("PUT",)):
+    base = f"/api/v2/{plural}"
+    return [("GET", base, f"{name}"), ("POST", base, f"create_{one}"),
+            ("GET", f"{base}/{place}", f"show_{one}"),
+            *((method, f"{base}/{place}", f"{'change' if one == 'webhook' else 'update'}_{one}")
+              for method in change),
+            ("DELETE", f"{base}/{place}", f"delete_{one}")]
+
+
+WEBHOOK = r"/api/v2/webhooks/(\w{26})"
+ROUTES = [
+    ("GET", "/api/v2/users/me", "me"), ("GET", r"/api/v2/users/(\d+)", "user"),
+    ("POST", "/api/v2/tickets", "create_ticket"),
+    ("GET", r"/api/v2/tickets/(\d+)", "show_ticket"),
+    ("PUT", r"/api/v2/tickets/(\d+)", "update_ticket"),
+    ("GET", r"/api/v2/tickets/(\d+)/comments", "comments"),
+    ("GET", r"/api/v2/tickets/(\d+)/tags", "show_tags"),
+    *((method, r"/api/v2/tickets/(\d+)/tags", "change_tags")
+      for method in ("PUT", "POST", "DELETE")),
+    ("POST", "/api/v2/requests", "create_request"),
+    ("PUT", r"/api/v2/requests/(\d+)", "update_request"),
+    *_crud("fields", "ticket_fields", "field"),
+    ("GET", "/api/v2/trigger_categories", "categories"),
+    ("POST", "/api/v2/trigger_categories", "create_category"),
+    ("DELETE", r"/api/v2/trigger_categories/(\d+)", "delete_category"),
+    ("GET", "/api/v2/triggers/definitions", "definitions"),
+    *_crud("triggers", "triggers", "trigger"),
+    ("POST", "/api/v2/webhooks/test", "test_webhook"),
+    *_crud("webhooks", "webhooks", "webhook", r"(\w{26})", ("PUT", "PATCH")),
+    ("GET", WEBHOOK + "/signing_secret", "show_secret"),
+    ("POST", WEBHOOK + "/signing_secret", "reset_secret"),
+    ("GET", WEBHOOK + "/invocations", "invocations"),
+    ("GET", WEBHOOK + r"/invocations/(\w+)/attempts", "attempts"),
+]
+
+
+class Zendesk:
+    """The server in a thread, and what a test asks it."""
+
+    TOKEN = "fake-zendesk-api-token-0123456789abcdef"
+    ADMIN, AGENT = "admin@vendor.example", "sam@vendor.example"
+    CUSTOMER = "customer@example.com"
+
+    def __init__(self, port=0):
+        self.state = State()
+        self.state.tokens.add(self.TOKEN)
+        for email, role in ((self.ADMIN, "admin"), (self.AGENT, "agent"),
+                            (self.CUSTOMER, "end-user")):
+            self.state.add_user(email, role)
+        self.hooks, self.switches = self.state.hooks, self.state.hooks.switches
+        self._handler = Handler(self.state)
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._failure = None
+        self._thread = threading.Thread(target=self._run, args=(port,), daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure:
+            raise self._failure
+
+    def _run(self, port):
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve(port))
+        except OSError as e:
+            self._failure = e
+            self._ready.set()
+            return
+        self._loop.call_soon(self._ready.set)
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._close())
+        self._loop.close()
+
+    async def _serve(self, port):
+        self._handler.ending = asyncio.Event()
+        self.hooks.loop = self._loop
+        self.hooks.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._runner = web.AppRunner(self._handler.app(), access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port, shutdown_timeout=0.2)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]
+        self.url = self.state.url = f"http://127.0.0.1:{self.port}"
+
+    async def _close(self):
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        await self.hooks.session.close()
+        await self._runner.cleanup()
+
+    def stop(self):
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._handler.ending.set)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
+
+    # --- faults of the API ---
+
+    def fail_next(self, kind, times=1, **options):
+        """The next `times` requests end so; options: see Fault."""
+        if kind not in FAULTS:
+            raise ValueError(f"no such fault: {kind}; there are {sorted(FAULTS)}")
+        with self.state.lock:
+            self.state.faults.append(Fault(kind, times, **options))
+
+    # --- what arrived, and what is there ---
+
+    def requests(self, method=None, path=""):
+        with self.state.lock:
+            return [copy.copy(r) for r in self.state.requests
+                    if method in (None, r.method) and path in r.path]
+
+    def writes(self):
+        """Requests that are not GET: [(method, path)]"""
+        return [(r.method, r.path) for r in self.requests() if r.method != "GET"]
+
+    def field_id(self, title):
+        with self.state.lock:
+            (found,) = [f["id"] for f in self.state.fields.values() if f["title"] == title]
+        return found
+
+    def webhook(self):
+        """The only one, with its secret."""
+        with self.state.lock:
+            (found,) = self.state.webhooks.values()
+            return dict(copy.deepcopy(found), secret=self.state.secrets[found["id"]])
+
+    def tags(self, ticket_id):
+        with self.state.lock:
+            return list(self.state.tickets[ticket_id]["tags"])
+
+    def invocations(self):
+        with self.state.lock:
+            return copy.deepcopy(self.hooks.invocations)
+
+    def settled(self):
+        """Waits until no delivery is under way; the invocations."""
+        wait_for(lambda: not self.hooks.under_way,
+                 lambda: f"deliveries ended: {[i.shown() for i in self.invocations()]}")
+        return self.invocations()
+
+    # --- people ---
+
+    def _user(self, email):
+        return next(u for u in self.state.users.values() if u["email"] == email)
+
+    def mail_in(self, subject="Our license has expired", body="Work stands still."):
+        """The customer writes; the ticket's id."""
+        with self.state.lock:
+            return self.state.create_ticket(self._user(self.CUSTOMER), {
+                "subject": subject, "comment": {"body": body}}, via_id="4")["id"]
+
+    def update(self, ticket_id, by=AGENT, add=(), remove=(), fields=None, comment=None):
+        """One update in the agent's window: tags that are added and removed, fields by
+        title, a comment; by an end user, only the comment takes effect."""
+        with self.state.lock:
+            ticket = self.state.ticket(ticket_id)
+            values = {"tags": sorted({*ticket["tags"], *add} - set(remove)), "custom_fields": [
+                {"id": self.field_id(title), "value": value}
+                for title, value in (fields or {}).items()]}
+            if comment:
+                values["comment"] = {"body": comment}
+            self.state.update_ticket(self._user(by), ticket, values, via_id="0")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="testenv.zendesk", description="A fake Zendesk.")
+    parser.add_argument("--port", type=int, default=0)
+    args = parser.parse_args()
+    zendesk = Zendesk(args.port)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    print(zendesk.url, flush=True)
+    ended.wait()
+    zendesk.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
