@@ -14,6 +14,7 @@ from testenv.redis import Redis
 from testenv.smtp import Smtp
 from testenv.wait import wait_for
 from testenv.worker import Worker
+from testenv.zendesk import Zendesk
 
 
 @pytest.fixture
@@ -27,6 +28,13 @@ def folder():
 @pytest.fixture
 def gitlab():
     server = GitLab()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def zendesk():
+    server = Zendesk()
     yield server
     server.stop()
 
