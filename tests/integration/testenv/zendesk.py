@@ -522,7 +522,7 @@ class Handler:
 
     @staticmethod
     def _read(entry):
-        if entry.method in ("POST", "PUT", "PATCH") and entry.body:
+        if entry.method != "GET" and entry.body:
             if entry.headers.get("Content-Type", "").split(";")[0] != "application/json":
                 raise Refusal(415, {"error": "Unsupported media type"})
             try:
