@@ -398,6 +398,9 @@ def test_breaker(hooked, target):
     hooked.hooks.breakers[hooked.webhook()["id"]].open_until = 0
     fire(hooked, 2)
     assert [i.status for i in hooked.settled()[-2:]] == ["success"] * 2
+    hooked.hooks.trip(hooked.webhook()["id"])
+    fire(hooked)
+    assert hooked.settled()[-1].status == "circuit broken"
 
 
 def test_a_trial_account(hooked, target):

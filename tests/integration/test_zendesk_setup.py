@@ -2,17 +2,18 @@
 after drift, undone, and refused."""
 
 import copy
+import hashlib
 import json
 import os
 import re
 import stat
 
 import pytest
-from testenv.zendesk_setup import RECEIVER, ZendeskSetup
+from testenv.zendesk_setup import RECEIVER, SCRIPT, ZendeskSetup
 
 FIELDS = ("License: users", "License: plan", "License: expired on")
 TRIGGERS = ("Stopgap: ask again", "Stopgap: send license request")
-CATEGORY = "Stopgap"
+DEPLOY = os.path.join(os.path.dirname(SCRIPT), "..", "deploy", "zendesk")
 
 
 @pytest.fixture
@@ -231,6 +232,7 @@ def test_a_new_bearer_token_reaches_the_webhook(done, zendesk):
 
 def test_a_new_signing_secret(done, zendesk):
     first = done.read(done.secret_file)
+    assert done.read(done.secret_file + ".old") == first  # so both can be named at once
     done.run("--rotate-secret")
     assert done.read(done.secret_file) == zendesk.webhook()["secret"] != first
     assert done.read(done.secret_file + ".old") == first
@@ -251,6 +253,47 @@ def test_without_receiver_the_endpoint_stays(done, zendesk):
     assert "nothing changed" in done.run(options=options).out
     done.run("--remove", options=options)
     assert "--receiver is required" in done.run(options=options, status=1).err
+
+
+# --- by clicking ---
+
+def deployed(name, **places):
+    with open(os.path.join(DEPLOY, name + ".json"), encoding="utf-8") as file:
+        text = file.read()
+    for place, value in places.items():
+        text = text.replace(f"@{place.upper()}@", value)
+    return text
+
+
+def test_set_up_by_hand(setup, zendesk):
+    """As the page tells it, from the files alone: the script then finds nothing to mend."""
+    state, token = zendesk.state, "token-of-the-one-who-clicks"
+    setup.write(setup.bearer_file, token)
+    ids = {f"field_{name}": str(state.save_field(
+        json.loads(deployed("field_" + name))["ticket_field"])["id"])
+        for name in ("users", "plan", "expired_on")}
+    hook = state.create_webhook({"id": 1}, json.loads(deployed(
+        "webhook", receiver=RECEIVER, bearer_token=token,
+        bearer_mark=hashlib.sha256(token.encode()).hexdigest()[:8]))["webhook"])
+    setup.write(setup.secret_file, state.secrets[hook["id"]])
+    state.has_categories = False
+    for name in ("again", "send"):
+        text = deployed("trigger_" + name, webhook_id=hook["id"])
+        values = json.loads(text.replace("@REQUEST@", json.dumps(deployed("request", **ids))[1:-1]))
+        assert "@" not in json.dumps(values).replace("@CATEGORY_ID@", "")
+        state.save_trigger(values["trigger"])
+    assert "nothing to change" in setup.run("--check").out
+    assert "nothing changed" in setup.run().out and zendesk.writes() == []
+
+
+def test_the_page_names_what_is_set_up(done, zendesk):
+    with open(os.path.join(DEPLOY, "..", "..", "docs", "zendesk.md"), encoding="utf-8") as file:
+        page = file.read()
+    for title in (*FIELDS, *TRIGGERS, zendesk.webhook()["name"]):
+        assert f"`{title}`" in page
+    shown = done.run("--help").out
+    for option in re.findall(r"(--[a-z-]+)", shown):
+        assert option == "--help" or option in page, option
 
 
 # --- a dry run ---

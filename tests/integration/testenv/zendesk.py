@@ -121,6 +121,7 @@ class State:
     def __init__(self):
         self.lock = threading.RLock()
         self.url = ""
+        self.public = "https://vendor.zendesk.example"  # of {{ticket.link}}: always https
         self.account_id = 22129848
         self.tokens = set()
         self.users, self.tickets, self.fields = {}, {}, {}
@@ -311,7 +312,7 @@ class State:
     def _run(self, ticket, user, kind, values, via_id):
         comment = ticket["comments"][-1] if isinstance(values.get("comment"), dict) else None
         event = zendesk_rules.Event(user, kind, comment, via_id)
-        world = (self.users, self.url, self._escaped if self.escapes else None)
+        world = (self.users, self.public, self._escaped if self.escapes else None)
 
         def notify(_trigger, action):
             webhook = self.webhooks.get(action["value"][0])

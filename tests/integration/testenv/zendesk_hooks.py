@@ -150,6 +150,10 @@ class Hooks:
             self.under_way += 1
         self._start(dict(copy.deepcopy(webhook), secret=secret), invocation)
 
+    def trip(self, webhook_id, seconds=3600):
+        """Opens a webhook's breaker, until breakers.clear()."""
+        self.breakers.setdefault(webhook_id, Breaker()).trip(seconds)
+
     def _start(self, hook, invocation):
         asyncio.run_coroutine_threadsafe(self._deliver(hook, invocation), self.loop)
 
