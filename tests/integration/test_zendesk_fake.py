@@ -352,6 +352,14 @@ def test_a_timeout_is_tried_again_five_times(hooked, target):
     assert (invocation.status, invocation.status_code) == ("timeout", 504)
 
 
+def test_a_few_timeouts_then_patience(hooked, target):
+    hooked.switches.impatient = 2
+    target.plan = [("silent", {})] * 2
+    fire(hooked)
+    (invocation,) = hooked.settled()
+    assert [a["status"] for a in invocation.attempts] == ["timeout", "timeout", "success"]
+
+
 def test_a_lost_answer(hooked, target):
     hooked.switches.lose_answers = 2
     fire(hooked)

@@ -23,6 +23,7 @@ PAYLOAD_MAX = 256 * 1024
 STATUSES = ("unknown", "accepted", "success", "failed", "timeout", "circuit broken",
             "throttled", "client error", "server error")
 RETRIES = {"timeout": 5, 409: 3, 429: 3, 503: 3}  # the last two with Retry-After < 60
+IMPATIENCE_S = 0.2
 BREAKER_WINDOW_S, BREAKER_LEAST, BREAKER_SHARE, BREAKER_FAILURES = 300, 100, 0.7, 1000
 
 
@@ -56,6 +57,7 @@ class Switches:
     double: int = 0  # so many deliveries go out twice at once
     lose: int = 0  # so many are never sent, though the log says they failed
     forget: int = 0  # so many are never sent and not in the log either
+    impatient: int = 0  # so many tries are given up after 0.2 s
     lose_answers: int = 0  # so many tries arrive, and their answer counts as a time-out
     hold: bool = False  # deliveries wait until release()
     per_minute: int = 0  # a trial account has 60
@@ -241,8 +243,9 @@ class Hooks:
         headers = self.headers(hook, invocation.id, stamp, body)
         with self.lock:
             deaf = self._take("lose_answers")
+            patience = IMPATIENCE_S if self._take("impatient") else self.switches.timeout_s
         try:
-            limit = aiohttp.ClientTimeout(total=self.switches.timeout_s)
+            limit = aiohttp.ClientTimeout(total=patience)
             async with self.session.request(hook["http_method"], hook["endpoint"], data=body,
                                             headers=headers, timeout=limit, ssl=False,
                                             allow_redirects=False) as answer:
