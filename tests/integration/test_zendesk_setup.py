@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 
 import pytest
@@ -425,6 +426,21 @@ def test_a_definition_that_zendesk_refuses(setup, zendesk):
     zendesk.fail_next("answer", status=422, method="POST", path="/triggers", body=refusal)
     refused(setup, "POST /api/v2/triggers", "422", "role is an invalid condition", "definitions")
     setup.run()  # the rest of it, when the cause has gone
+
+
+def test_definitions_that_are_none(setup, zendesk, folder):
+    """As after the script was copied away from its folder, or a file was edited badly."""
+    copied = os.path.join(folder, "scripts", "zendesk-setup")
+    os.mkdir(os.path.dirname(copied))
+    shutil.copy(SCRIPT, copied)
+    setup.script = copied
+    refused(setup, "a definition is missing", "field_users.json")
+    shutil.copytree(DEPLOY, os.path.join(folder, "deploy", "zendesk"))
+    for text in ("{", "[]", "{}"):
+        with open(os.path.join(folder, "deploy", "zendesk", "field_plan.json"), "w",
+                  encoding="ascii") as file:
+            file.write(text)
+        refused(setup, "field_plan.json: is not the JSON of a ticket_field")
 
 
 def test_files_that_others_may_read(setup):

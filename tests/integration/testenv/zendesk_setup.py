@@ -24,6 +24,7 @@ class ZendeskSetup:
         self.bearer_file = os.path.join(folder, "webhook-token")
         self.token_file = os.path.join(folder, "api-token")
         self.user = zendesk.ADMIN
+        self.script = SCRIPT
         self.env = {}
         self.inside = True  # False: as a program of its own
         self.write(self.token_file, zendesk.TOKEN)
@@ -60,13 +61,13 @@ class ZendeskSetup:
         with mock.patch.dict(os.environ, self.env), contextlib.redirect_stdout(out), \
                 contextlib.redirect_stderr(err):
             try:
-                status = runpy.run_path(SCRIPT)["main"](words)
+                status = runpy.run_path(self.script)["main"](words)
             except SystemExit as e:  # of a usage that is wrong
                 status = e.code
         return Result(status, out.getvalue(), err.getvalue())
 
     def _outside(self, words):
-        done = subprocess.run(process.with_parent([SCRIPT, *words]), capture_output=True,
+        done = subprocess.run(process.with_parent([self.script, *words]), capture_output=True,
                               text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
                               env={"PATH": os.environ["PATH"], **self.env})
         return Result(done.returncode, done.stdout, done.stderr)
