@@ -280,6 +280,8 @@ class Hooks:
             "response": {"headers": [{"key": k, "value": v} for k, v in dict(back).items()],
                          "payload": text},
         }
+        if status in ("throttled", "circuit broken"):  # held back: there was none
+            del attempt["request"], attempt["response"]
         with self.lock:
             invocation.attempts.append(attempt)
             invocation.at = now()
