@@ -415,6 +415,8 @@ def test_a_trial_account(hooked, target):
     hooked.switches.per_minute = 2
     fire(hooked, 3)
     assert sorted(i.status for i in hooked.settled()) == ["success", "success", "throttled"]
+    held = next(i for i in hooked.settled() if i.status == "throttled").attempts[0]
+    assert "request" not in held and "response" not in held
 
 
 # --- the log ---
