@@ -226,6 +226,11 @@ struct settings *settings_load(enum program program, const char *env_file,
     return s;
 }
 
+enum setting_origin settings_origin(const struct settings *s, const char *name)
+{
+    return (enum setting_origin)s->origins[settings_find(name) - settings_table];
+}
+
 void settings_free(struct settings *s)
 {
     if (!s)

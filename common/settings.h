@@ -150,6 +150,9 @@ struct settings *settings_load(enum program program, const char *env_file,
 /* Wipes secrets. NULL is fine. */
 void settings_free(struct settings *s);
 
+/* Where the value of that name came from. */
+enum setting_origin settings_origin(const struct settings *s, const char *name);
+
 /* One line per setting of `program`: NAME, value or "(secret, set)", and where it came
  * from ("default": nobody set it); as a table for people or as JSON, an object of
  * NAME: {"value", "default", "source"}. */

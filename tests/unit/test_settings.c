@@ -199,7 +199,7 @@ static const struct {
     {"STOPGAP_ZENDESK_USER", "bot@example.com", "not in this version yet"},
     {"STOPGAP_ZENDESK_TOKEN", "hunter2", "not in this version yet"},
     {"STOPGAP_ZENDESK_TOKEN_FILE", "/nowhere", "not in this version yet"},
-    {"STOPGAP_ZENDESK_WEBHOOK_ID", "x", "not in this version yet"},
+
     {"STOPGAP_WEBHOOK_LISTEN", "off", "HOST:PORT"},
     {"STOPGAP_WEBHOOK_LISTEN", ":8080", "the host is missing"},
     {"STOPGAP_WEBHOOK_LISTEN", "127.0.0.1", "the port is missing"},

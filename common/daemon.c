@@ -1,0 +1,126 @@
+/* daemon: see daemon.h. */
+#include "daemon.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "secret.h"
+
+static struct settings *load(const struct daemon *d, const char *env_file)
+{
+    struct settings *s;
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    s = settings_load(d->program, env_file, &text);
+    if (!s)
+        (void)fprintf(stderr, "%s: the settings have faults:\n%s", d->name, text.data);
+    buf_done(&text);
+    return s;
+}
+
+static void log_lines(enum log_level level, const char *event, char *text)
+{
+    char *line;
+
+    while ((line = strsep(&text, "\n")))
+        if (*line)
+            log_msg(level, event, "%s", line);
+}
+
+static void log_warnings(const struct daemon *d, const struct settings *s)
+{
+    struct buf text;
+
+    buf_init(&text, 1 << 16);
+    settings_warnings(s, d->program, &text);
+    log_lines(LOG_WARN, "settings", text.data);
+    buf_done(&text);
+}
+
+struct settings *daemon_reload(const struct daemon *d, const char *env_file)
+{
+    struct settings *s;
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    s = settings_load(d->program, env_file, &text);
+    if (!s)
+        log_lines(LOG_ERROR, "reload", text.data);
+    buf_done(&text);
+    return s;
+}
+
+static int run(const struct daemon *d, const char *env_file, bool check)
+{
+    struct settings *settings;
+    struct err e;
+    int code;
+
+    if (secret_harden_process(&e))
+        log_msg(LOG_WARN, "harden", "%s", e.text);
+    settings = load(d, env_file);
+    if (!settings)
+        return 2;
+    log_setup((enum log_level)settings->log_level, settings->log_json);
+    log_warnings(d, settings);
+    code = d->serve(settings, check, env_file);
+    settings_free(settings);
+    return code;
+}
+
+int daemon_main(const struct daemon *d, int argc, char **argv)
+{
+    static const struct option options[] = {{"env-file", required_argument, NULL, 'e'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *env_file = NULL;
+    bool check = false;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == 'h')
+            return fputs(d->usage, stdout) < 0;
+        if (opt == 'v')
+            return printf("%s %s\n", d->name, STOPGAP_VERSION) < 0;
+        if (opt == '?') {
+            (void)fputs(d->usage, stderr);
+            return 2;
+        }
+        if (opt == 'e')
+            env_file = optarg;
+        check = check || opt == 'c';
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "%s: \"%s\": takes options only\n%s", d->name,
+                      argv[optind], d->usage);
+        return 2;
+    }
+    return run(d, env_file, check);
+}
+
+void daemon_signals(uv_loop_t *loop, uv_signal_t *handles, const int *numbers,
+                    size_t count, uv_signal_cb fn, void *arg)
+{
+    for (size_t i = 0; i < count; i++) {
+        (void)uv_signal_init(loop, &handles[i]); /* always 0 */
+        handles[i].data = arg;
+        if (uv_signal_start(&handles[i], fn, numbers[i]))
+            log_msg(LOG_WARN, "signal", "signal %d cannot be handled", numbers[i]);
+    }
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    (void)handle; /* the caller's */
+}
+
+void daemon_signals_close(uv_signal_t *handles, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        uv_close((uv_handle_t *)&handles[i], on_closed);
+}
