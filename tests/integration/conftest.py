@@ -6,7 +6,7 @@ import shutil
 import tempfile
 
 import pytest
-from testenv import process
+from testenv import process, webhook as receiver
 from testenv.ctl import Ctl
 from testenv.gitlab import GitLab
 from testenv.queue import Queue
@@ -131,6 +131,46 @@ def start_worker(env):
 @pytest.fixture
 def worker(start_worker):
     return start_worker()
+
+
+@pytest.fixture
+def webhook_env(redis, folder):
+    """Settings of a receiver. Tests may change them."""
+    return {
+        "STOPGAP_REDIS_URL": redis.url,
+        "STOPGAP_WEBHOOK_LISTEN": "127.0.0.1:0",
+        "STOPGAP_WEBHOOK_METRICS_LISTEN": "off",
+        "STOPGAP_WEBHOOK_SECRET": receiver.SECRET,
+        "STOPGAP_API_TOKEN": receiver.API_TOKEN,
+        "STOPGAP_API_READ_TOKEN": receiver.READ_TOKEN,
+        "STOPGAP_SPOOL_DIR": os.path.join(folder, "spool"),
+        "STOPGAP_LOG_LEVEL": "debug",
+    }
+
+
+@pytest.fixture
+def start_webhook(webhook_env):
+    """start_webhook(): another receiver, as start_worker."""
+    need("stopgap-webhook")
+    receivers = []
+
+    def start(ready=True, args=(), inside=(), **changes):
+        settings = {k: v for k, v in {**webhook_env, **changes}.items() if v is not None}
+        receivers.append(receiver.Webhook(settings, ready=False, args=args, inside=inside))
+        if ready:
+            receivers[-1].wait_for(event="ready")
+        return receivers[-1]
+
+    yield start
+    for one in receivers:
+        one.stop()
+    for one in receivers:
+        one.check()
+
+
+@pytest.fixture
+def webhook(start_webhook):
+    return start_webhook()
 
 
 @pytest.fixture
