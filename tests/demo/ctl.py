@@ -1,5 +1,5 @@
-"""What the demo expects of stopgapctl and stopgap-worker: the only file that knows their
-options and how their output is read."""
+"""What the demo expects of the programs: the only file that knows their options and how
+their output is read."""
 
 import json
 import os
@@ -71,5 +71,11 @@ def keygen(build, path):
     )
 
 
-def worker_command(build, env_file):
-    return [os.path.join(build, "stopgap-worker"), "--env-file", env_file]
+def program_command(build, name, env_file):
+    return [os.path.join(build, f"stopgap-{name}"), "--env-file", env_file]
+
+
+def webhook_port(log):
+    """The port that the receiver has got; None while its log does not say."""
+    found = re.search(r" port (\d+), queue ", log)
+    return found and int(found.group(1))

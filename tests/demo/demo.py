@@ -8,6 +8,7 @@ import argparse
 import datetime
 import email
 import email.policy
+import json
 import os
 import re
 import shlex
@@ -17,17 +18,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, f"{ROOT}/tests/integration")  # the same neighbours as the tests have
 
-from testenv import markdown, process
+from testenv import markdown, process, webhook
 from testenv.gitlab import GitLab
 from testenv.redis import Redis
 from testenv.smtp import Smtp
 from testenv.wait import wait_for
 
-from ctl import Ctl, CtlError, keygen, worker_command
+from ctl import Ctl, CtlError, keygen, program_command, webhook_port
 
 
 class DemoError(Exception):
@@ -79,7 +82,7 @@ class Mailbox(Smtp):
 
 
 class Stage:
-    """The neighbours, the key, the settings and the worker, in a folder of their own."""
+    """The neighbours, the key, the settings, receiver and worker, in a folder of their own."""
 
     def __init__(self, build):
         self.build = build
@@ -89,6 +92,7 @@ class Stage:
         self.stops = []  # what ends each part, last started first
         self.ctl = Ctl(build, self.env_file)
         self.worker = None
+        self.webhook = None
 
     def start(self):
         self.redis = Redis(self.folder)
@@ -99,13 +103,29 @@ class Stage:
         self.stops.append(self.gitlab.stop)
         keygen(self.build, self.key)
         self.write_settings()
-        with open(f"{self.folder}/worker.log", "wb") as log:
-            self.worker = process.start(worker_command(self.build, self.env_file),
-                                        stdout=log, stderr=subprocess.STDOUT)
-        self.stops.append(lambda: process.stop(self.worker))
+        self.worker = self.launch("worker")
+        self.webhook = self.launch("webhook")
+        self.webhook_url = f"http://127.0.0.1:{self.await_port()}"
+
+    def launch(self, name):
+        """stopgap-NAME, with its log in the folder."""
+        with open(f"{self.folder}/{name}.log", "wb") as log:
+            running = process.start(program_command(self.build, name, self.env_file),
+                                    stdout=log, stderr=subprocess.STDOUT)
+        self.stops.append(lambda: process.stop(running))
+        return running
+
+    def await_port(self):
+        def there():
+            if self.webhook.poll() is not None:
+                raise DemoError(f"the receiver ended with status {self.webhook.returncode}:\n"
+                                + tail(f"{self.folder}/webhook.log"))
+            with open(f"{self.folder}/webhook.log", encoding="utf-8") as f:
+                return webhook_port(f.read())
+        return wait_for(there, "the receiver listens")
 
     def write_settings(self):
-        token = f"{self.folder}/gitlab-token"
+        token, secret = f"{self.folder}/gitlab-token", f"{self.folder}/webhook-secret"
         settings = {
             "REDIS_URL": self.redis.tcp_url,
             "LICENSE_KEY_FILE": self.key,
@@ -115,8 +135,13 @@ class Stage:
             "GITLAB_PROJECT": self.gitlab.PROJECT,
             "GITLAB_TOKEN_FILE": token,
             "METRICS_LISTEN": "off",
+            "WEBHOOK_LISTEN": "127.0.0.1:0",
+            "WEBHOOK_METRICS_LISTEN": "off",
+            "WEBHOOK_SECRET_FILE": secret,
+            "SPOOL_DIR": f"{self.folder}/spool",
         }
         write_private(token, f"{self.gitlab.TOKEN}\n")
+        write_private(secret, f"{webhook.SECRET}\n")
         write_private(self.env_file,
                       "".join(f"STOPGAP_{name}={value}\n" for name, value in settings.items()))
 
@@ -193,6 +218,36 @@ class Demo:
         self.report.block(text)
         return job_id
 
+    def post(self, body, headers):
+        """POST /zendesk; (status, what was answered)."""
+        call = urllib.request.Request(f"{self.stage.webhook_url}/zendesk", body, headers)
+        try:
+            with urllib.request.urlopen(call, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as e:
+            return e.code, json.load(e)
+
+    def deliver(self, **fields):
+        """Sends a request as Zendesk's webhook does, and shows it; returns the job's id."""
+        body = webhook.encode(fields)
+        headers = webhook.delivery(body)
+        self.report.say("POST /zendesk")
+        for name in ("x-zendesk-webhook-invocation-id", "x-zendesk-webhook-signature-timestamp",
+                     "x-zendesk-webhook-signature"):
+            self.report.block(f"{name}: {headers[name]}")
+        self.report.block(body.decode())
+        forged, _ = self.post(body.replace(b'"250"', b'"999"'), headers)
+        status, answer = self.post(body, headers)
+        again, same = self.post(body, headers)
+        self.report.say(f"\n{status} {json.dumps(answer)}")
+        self.report.check("good request: the signed webhook is taken", status == 202)
+        self.report.check("good request: with one number changed it is refused", forged == 401)
+        self.report.check("good request: delivered twice, it is the same job",
+                          (again, same) == (status, answer))
+        if status != 202:
+            raise DemoError(f"the receiver answered {status} {answer}")
+        return answer["job_id"]
+
     def issues_of(self, ticket):
         """The ticket's issues, oldest first."""
         line = f"Ticket: {ticket}"
@@ -215,9 +270,10 @@ class Demo:
         ticket, address, check = 4711, "nina@customer.example", self.report.check
         self.report.title("1. A good request: the license reaches the customer")
         begin = time.monotonic()
-        job_id = self.submit(ticket, address, 250, "--plan", "premium",
-                             "--license-expired-on", expired_recently(),
-                             "--note", "production is down since Saturday")
+        job_id = self.deliver(ticket_id=str(ticket), email=address, users="250",
+                              requested_by="sam", plan="premium",
+                              license_expired_on=expired_recently(),
+                              note="production is down since Saturday")
         state = self.stage.await_state(job_id, "done", "failed")
         self.report.say(f"\n{state} after {time.monotonic() - begin:.2f} s."
                         f" What is in {address}'s mailbox:\n")
@@ -336,7 +392,8 @@ class Demo:
         self.report.block(self.ctl.run("list"))
         self.report.check("two mails in all", len(self.mail.mails) == 2)
         self.report.check("the worker kept to the rules of SMTP", not self.mail.faults)
-        self.report.check("the worker is still up", self.stage.worker.poll() is None)
+        self.report.check("worker and receiver are still up", self.stage.worker.poll() is None
+                          and self.stage.webhook.poll() is None)
 
     def run(self):
         for part in (self.good, self.refused, self.out_of_scope, self.requeued, self.overview):
@@ -348,6 +405,7 @@ def introduce(stage, report):
     report.say(f"  redis-server      127.0.0.1:{stage.redis.port}\n"
                f"  mail server       127.0.0.1:{stage.mail.port}\n"
                f"  GitLab stand-in   {stage.gitlab.url}\n"
+               f"  stopgap-webhook   {stage.webhook_url}\n"
                f"  stopgap-worker    process {stage.worker.pid}\n"
                f"  folder            {stage.folder}")
 
@@ -366,6 +424,7 @@ Left running. To play with it:
   mails, one file each    {stage.folder}/mail-N.eml
   issues                  curl -s {stage.gitlab.url}/fake/issues
   the worker's log        {stage.folder}/worker.log
+  the receiver's log      {stage.folder}/webhook.log
 
 To stop it and remove its folder:
 
