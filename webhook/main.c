@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "daemon.h"
@@ -19,6 +20,7 @@
 #define HEAD_MS 3000
 #define REQUEST_MS 10000
 #define IDLE_MS 60000
+#define DESCRIPTORS_BESIDE 64
 
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -136,6 +138,22 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* --- The start --- */
 
+/* Every client is a descriptor; the rest is for Redis, spool and log. */
+static void raise_descriptors(int64_t clients)
+{
+    rlim_t wanted = (rlim_t)clients + DESCRIPTORS_BESIDE;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < wanted)
+        log_msg(LOG_WARN, "descriptors",
+                "%llu file descriptors allowed, %llu wanted for "
+                "STOPGAP_WEBHOOK_MAX_CONNECTIONS",
+                (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+}
+
 static int listen_on(struct receiver *r, struct err *e)
 {
     const struct settings *s = r->settings;
@@ -161,6 +179,7 @@ static int listen_on(struct receiver *r, struct err *e)
 
 static int start(struct receiver *r, struct err *e)
 {
+    raise_descriptors(r->settings->webhook_max_connections);
     r->inbox = inbox_new(r->loop, r->settings, r->tls, e);
     if (!r->inbox)
         return -1;

@@ -1,0 +1,187 @@
+"""The receiver among many clients, at its end, and behind a proxy."""
+
+import collections
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import socket
+
+import pytest
+from testenv import nginx as proxy, webhook as zendesk
+from testenv.certs import Authority
+from testenv.wait import wait_for
+
+INBOX = "stopgap:{licenses}:inbox"
+
+
+def ids_in(queue):
+    return collections.Counter(e.split(" ", 1)[0] for e in queue.client.lrange(INBOX, 0, -1))
+
+
+class Crowd:
+    """Idle and slow clients, from many addresses of the loopback network."""
+
+    def __init__(self, port, idle, slow):
+        self.sockets = []
+        for n in range(idle + slow):
+            s = socket.socket()
+            s.bind((f"127.1.{n // 50}.1", 0))
+            s.connect(("127.0.0.1", port))
+            self.sockets.append(s)
+        self.slow = self.sockets[idle:]
+
+    def drip(self):
+        """The next byte of each slow client's head, which is given up in time."""
+        for s in self.slow:
+            with contextlib.suppress(OSError):
+                s.send(b"P")
+
+    def close(self):
+        for s in self.sockets:
+            s.close()
+
+
+def test_good_request_in_a_crowd(webhook, queue):
+    crowd = Crowd(webhook.port, idle=980, slow=20)
+    try:
+        for _ in range(10):
+            crowd.drip()
+            answer = webhook.deliver()
+            assert answer.status == 202
+            assert ids_in(queue)[answer.job_id] == 1
+    finally:
+        crowd.close()
+
+
+def test_drain_loses_nothing(webhook, queue):
+    """TERM under load: whatever was answered 202 is there, once."""
+    kept = []
+
+    def press(n):
+        while True:
+            try:
+                answer = webhook.deliver(invocation=f"{n}-{len(kept)}")
+            except (OSError, http.client.HTTPException):
+                return  # it listens no more
+            assert answer.status == 202
+            kept.append(answer.job_id)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(press, n) for n in range(8)]
+        wait_for(lambda: len(kept) > 200, "some are kept")
+        webhook.term()
+        for one in running:
+            one.result()
+    assert webhook.wait() == 0
+    there = ids_in(queue)
+    assert set(kept) <= set(there) and max(there.values()) == 1
+
+
+def test_what_runs_is_finished(webhook, redis, queue):
+    """TERM while an answer waits for Redis: it is given, then the program ends."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        redis.freeze()
+        try:
+            waiting = pool.submit(webhook.deliver)
+            wait_for(lambda: connections(webhook) == 1, "the request is there")
+            webhook.term()
+            webhook.wait_for(event="drain")
+        finally:
+            redis.thaw()
+        answer = waiting.result()
+    assert answer.status == 202 and answer.headers["Connection"] == "close"
+    assert webhook.wait() == 0
+
+
+def connections(webhook):
+    """TCP connections that clients have with it."""
+    end = f":{webhook.port:04X}"
+    with open(f"/proc/{webhook.pid}/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    return sum(row[1].endswith(end) and row[3] == "01" for row in rows)
+
+
+def test_second_term_leaves_at_once(webhook, redis):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        redis.freeze()
+        try:
+            waiting = pool.submit(webhook.deliver)
+            wait_for(lambda: connections(webhook) == 1, "the request is there")
+            webhook.term()
+            webhook.wait_for(event="drain")
+            webhook.term()
+            assert webhook.wait() == 1
+            webhook.check(status=1)
+        finally:
+            redis.thaw()
+        with pytest.raises((OSError, http.client.HTTPException)):
+            waiting.result()
+
+
+def test_drain_has_an_end(start_webhook, redis):
+    webhook = start_webhook(STOPGAP_DRAIN_TIMEOUT="0")
+    redis.freeze()
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(webhook.deliver)
+            wait_for(lambda: connections(webhook) == 1, "the request is there")
+            webhook.term()
+            assert webhook.wait() == 0
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                waiting.result()
+    finally:
+        redis.thaw()
+
+
+@pytest.fixture
+def nginx(folder, start_webhook):
+    if proxy.missing():
+        pytest.skip(proxy.missing())
+    receiver = start_webhook(STOPGAP_TRUSTED_PROXIES="127.0.0.1")
+    server = proxy.Nginx(folder, Authority(folder), receiver.port)
+    server.receiver = receiver
+    yield server
+    server.stop()
+
+
+def by_tls(nginx, source="127.0.0.1"):
+    return contextlib.closing(http.client.HTTPSConnection(
+        "localhost", nginx.port, context=nginx.context(), timeout=30, source_address=(source, 0)))
+
+
+def post(connection, raw, headers):
+    connection.request("POST", "/zendesk", raw, headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def test_behind_nginx(nginx, queue):
+    raw = zendesk.encode(zendesk.request())
+    with by_tls(nginx) as c:
+        status, answer = post(c, raw, zendesk.delivery(raw))
+        assert status == 202 and ids_in(queue)[answer["job_id"]] == 1
+        status, _ = post(c, raw.replace(b"25", b"26"), zendesk.delivery(raw))
+        assert status == 401
+        long = b"[" * 200000
+        status, answer = post(c, long, zendesk.delivery(long))
+        assert status == 400 and ids_in(queue)[answer["job_id"]] == 1
+
+
+def test_crowd_behind_nginx(nginx, queue):
+    crowd = Crowd(nginx.port, idle=980, slow=20)
+    raw = zendesk.encode(zendesk.request())
+    try:
+        with by_tls(nginx) as c:
+            for _ in range(5):
+                crowd.drip()
+                assert post(c, raw, zendesk.delivery(raw))[0] == 202
+    finally:
+        crowd.close()
+    assert len(ids_in(queue)) == 5
+
+
+def test_client_behind_nginx_is_in_the_log(nginx):
+    raw = zendesk.encode(zendesk.request())
+    with by_tls(nginx, "127.9.8.7") as c:
+        assert post(c, raw, zendesk.delivery(raw))[0] == 202
+    nginx.receiver.wait_for(event="answer", status=202, peer="127.9.8.7")
