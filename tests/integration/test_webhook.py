@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 from testenv import webhook as zendesk
@@ -113,6 +115,20 @@ def test_secrets_of_a_rotation(start_webhook):
     taken(webhook.deliver())
     taken(webhook.deliver(secret="the new secret of the webhook"))
     assert webhook.deliver(secret="the newer secret of the webhook").status == 401
+
+
+def test_signing_by_hand_as_documented(webhook, queue, folder):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "webhook.md"),
+              encoding="utf-8") as f:
+        section = f.read().split("## Signing by hand", 1)[1]
+    script = re.search(r"```\n(.*?)```", section, re.S).group(1)
+    secret_file(folder, "webhook-secret", SECRET)
+    done = subprocess.run(["sh", "-ec", script.replace("http://127.0.0.1:8080", webhook.url)],
+                          cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("HTTP/1.1 202"), done
+    assert len(inbox(queue)) == 1
 
 
 # --- Ids and duplicates ---

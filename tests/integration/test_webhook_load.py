@@ -185,3 +185,13 @@ def test_client_behind_nginx_is_in_the_log(nginx):
     with by_tls(nginx, "127.9.8.7") as c:
         assert post(c, raw, zendesk.delivery(raw))[0] == 202
     nginx.receiver.wait_for(event="answer", status=202, peer="127.9.8.7")
+
+
+def test_receiver_down_behind_nginx(nginx):
+    """Zendesk tries a 503 with a short Retry-After again, and no 502."""
+    nginx.receiver.stop()
+    raw = zendesk.encode(zendesk.request())
+    with by_tls(nginx) as c:
+        c.request("POST", "/zendesk", raw, zendesk.delivery(raw))
+        answer = c.getresponse()
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "30")

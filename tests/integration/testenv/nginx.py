@@ -2,14 +2,15 @@
 docs/webhook.md gives."""
 
 import os
-import shutil
+import re
 import ssl
 
 from . import process
 from .wait import wait_for
 
 PROGRAM = "/usr/sbin/nginx"
-CONFIG = """
+PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "..", "docs", "webhook.md")
+AROUND = """
 worker_processes 1;
 daemon off;
 pid {dir}/pid;
@@ -23,23 +24,7 @@ http {{
     fastcgi_temp_path {dir}/fastcgi;
     uwsgi_temp_path {dir}/uwsgi;
     scgi_temp_path {dir}/scgi;
-    upstream stopgap {{
-        server 127.0.0.1:{upstream};
-        keepalive 8;
-    }}
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {cert};
-        ssl_certificate_key {key};
-        client_max_body_size 256k;
-        location / {{
-            proxy_pass http://stopgap;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-        }}
-    }}
+    {ours}
 }}
 """
 
@@ -47,6 +32,19 @@ http {{
 def missing():
     """Why there can be none here; "" if there can."""
     return "" if os.access(PROGRAM, os.X_OK) else "nginx is not installed"
+
+
+def documented(**places):
+    """The page's lines, with its addresses and files changed for these."""
+    with open(PAGE, encoding="utf-8") as f:
+        section = f.read().split("## Behind a proxy", 1)[1].split("\n## ", 1)[0]
+    whole, more = re.findall(r"```\n(.*?)```", section, re.S)
+    text = whole.rstrip()[:-1] + more + "}\n"
+    for old, new in (("127.0.0.1:8080", places["upstream"]), ("listen 443", places["listen"]),
+                     ("/etc/ssl/hooks.pem", places["cert"]), ("/etc/ssl/hooks.key", places["key"])):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
 
 
 class Nginx:
@@ -59,8 +57,9 @@ class Nginx:
         for _ in range(5):
             self.port = process.free_port()
             with open(os.path.join(self.folder, "conf"), "w", encoding="ascii") as f:
-                f.write(CONFIG.format(dir=self.folder, upstream=upstream, port=self.port,
-                                      cert=cert, key=key))
+                f.write(AROUND.format(dir=self.folder, ours=documented(
+                    upstream=f"127.0.0.1:{upstream}", listen=f"listen 127.0.0.1:{self.port}",
+                    cert=cert, key=key)))
             self._process = process.start([PROGRAM, "-p", self.folder, "-c", "conf"])
             wait_for(lambda: self._process.poll() is not None or
                      os.path.exists(os.path.join(self.folder, "pid")), "nginx runs")
@@ -78,4 +77,3 @@ class Nginx:
 
     def stop(self):
         process.stop(self._process)
-        shutil.rmtree(self.folder, ignore_errors=True)
