@@ -37,25 +37,28 @@ def test_delivery_is_in_the_inbox_as_it_came(webhook, queue):
     assert inbox(queue) == [f"{job} {raw.decode()}"]
 
 
-@pytest.mark.parametrize("how, says", [
+UNSIGNED = [
     ({"x_zendesk_webhook_signature": None}, "x-zendesk-webhook-signature: missing"),
     ({"x_zendesk_webhook_signature_timestamp": None}, "timestamp: missing"),
     ({"x_zendesk_webhook_signature": "A" * 43 + "="}, "does not hold"),
     ({"secret": "another secret of the tests"}, "does not hold"),
     ({"secret": "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="}, "does not hold"),
-    ({"x_zendesk_webhook_signature_timestamp": zendesk.now(-1)}, "does not hold"),
+    ({"x_zendesk_webhook_signature_timestamp": "2026-01-02T03:04:05Z"}, "does not hold"),
     ({"time": zendesk.now(-3700)}, "ago; at most 1h"),
-    ({"time": zendesk.now(+3700)}, "in the future; at most 1h"),
+    ({"time": "2099-01-01T00:00:00Z"}, "in the future; at most 1h"),
     ({"time": "yesterday"}, "no time in UTC"),
-])
-def test_unsigned(webhook, queue, how, says):
-    answer = webhook.deliver(**how)
-    assert answer.status == 401 and says in answer.json["error"]
+]
+
+
+def test_unsigned(webhook, queue):
+    for how, says in UNSIGNED:
+        answer = webhook.deliver(**how)
+        assert answer.status == 401 and says in answer.json["error"], how
     assert not inbox(queue)
 
 
-@pytest.mark.parametrize("name", ["signature", "signature-timestamp"])
-def test_doubled_headers(webhook, queue, name):
+def send_doubled(webhook, name):
+    """A good delivery, but for one of its headers, which comes twice."""
     raw = zendesk.encode(request())
     headers = zendesk.delivery(raw)
     with contextlib.closing(webhook.connect()) as c:
@@ -64,7 +67,12 @@ def test_doubled_headers(webhook, queue, name):
             c.putheader(key, value)
         c.putheader(f"X-Zendesk-Webhook-{name.title()}", headers[f"x-zendesk-webhook-{name}"])
         c.endheaders(raw)
-        assert c.getresponse().status == 401
+        return c.getresponse().status
+
+
+def test_doubled_headers(webhook, queue):
+    assert send_doubled(webhook, "signature") == 401
+    assert send_doubled(webhook, "signature-timestamp") == 401
     assert not inbox(queue)
 
 
@@ -98,15 +106,18 @@ def test_webhook_id(start_webhook):
         assert answer.status == 401 and "x-zendesk-webhook-id" in answer.json["error"]
 
 
-@pytest.mark.parametrize("content_type, status", [
+CONTENT_TYPES = [
     ("application/json; charset=utf-8", 202), ("Application/JSON;charset=UTF-8", 202),
     ('application/json; charset="utf-8"', 202), ("application/json; charset=latin1", 415),
     ("application/jsonp", 415), ("text/json", 415), ("application/x-www-form-urlencoded", 415),
     (None, 415),
-])
-def test_content_type(webhook, content_type, status):
-    assert webhook.deliver(content_type=content_type).status == status
-    assert webhook.submit(content_type=content_type).status == status
+]
+
+
+def test_content_type(webhook):
+    for content_type, status in CONTENT_TYPES:
+        assert webhook.deliver(content_type=content_type).status == status, content_type
+        assert webhook.submit(content_type=content_type).status == status, content_type
 
 
 def test_secrets_of_a_rotation(start_webhook):
@@ -198,19 +209,24 @@ def test_faults_by_field(webhook, worker, queue, gitlab, until):
     assert webhook.show(answer.job_id).json["error"]["class"] == "invalid"
 
 
-@pytest.mark.parametrize("raw, says", [
+NO_REQUESTS = [
     (b'{"ticket_id": }', "not JSON"), (b"\xff\xfe{}", "not UTF-8"), (b"[]", "one JSON object"),
     (b"", "empty"), (b"\0" * 40, "not JSON"), (b"x" * 27, "not JSON"),
     (b'{"note":"' + b"a" * 20000 + b'"}', "at most 16384"), (b"{" * 262144, "at most 16384"),
-], ids=lambda value: repr(value[:12]))
-def test_what_is_no_request_becomes_a_failed_job(webhook, worker, queue, gitlab, until, raw, says):
-    for answer in (webhook.deliver(raw), webhook.submit(raw)):
-        faults = faulty(answer)
-        assert list(faults) == ["request"] and says in faults["request"]
-    records = queue.settled(2)
-    assert queue.raw(answer.job_id) == raw
+]
+
+
+def test_what_is_no_request_becomes_a_failed_job(webhook, worker, queue, gitlab, until):
+    ids = {}
+    for raw, says in NO_REQUESTS:
+        for answer in (webhook.deliver(raw), webhook.submit(raw)):
+            faults = faulty(answer)
+            assert list(faults) == ["request"] and says in faults["request"], raw[:20]
+            ids[answer.job_id] = raw
+    records = queue.settled(len(ids))
+    assert {i: queue.raw(i) for i in records} == ids
     assert {r["state"] for r in records.values()} == {"failed"}
-    until(lambda: len(gitlab.issues("[Failed]")) == 2, "their issues")
+    until(lambda: len(gitlab.issues("[Failed]")) == len(ids), "their issues")
 
 
 def test_rules_of_the_settings(start_webhook):
@@ -228,19 +244,22 @@ def test_too_long(webhook, queue):
 
 # --- /v1 ---
 
-@pytest.mark.parametrize("token, submit, read", [
+TOKENS = [
     (API_TOKEN, 202, 404), ("second-token-of-the-api", 202, 404), (READ_TOKEN, 401, 404),
     (WEBHOOK_TOKEN, 401, 401), ("", 401, 401), (API_TOKEN + "x", 401, 401),
-])
-def test_tokens(start_webhook, token, submit, read):
+]
+
+
+def test_tokens(start_webhook):
     webhook = start_webhook(STOPGAP_API_TOKEN_2="second-token-of-the-api",
                             STOPGAP_WEBHOOK_TOKEN=WEBHOOK_TOKEN)
-    assert webhook.submit(token=token).status == submit
-    assert webhook.show(NOBODY, token=token).status == read
-    assert webhook.api("GET", "/requests?ticket_id=1", token=token).status == read
-    answer = webhook.api("POST", f"/requests/{NOBODY}/resend", token=token)
-    assert answer.status == read
-    assert read != 401 or answer.headers["WWW-Authenticate"] == "Bearer"
+    for token, submit, read in TOKENS:
+        assert webhook.submit(token=token).status == submit, token
+        for answer in (webhook.show(NOBODY, token=token),
+                       webhook.api("GET", "/requests?ticket_id=1", token=token),
+                       webhook.api("POST", f"/requests/{NOBODY}/resend", token=token)):
+            assert answer.status == read, token
+            assert read != 401 or answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_api_is_off_without_tokens(start_webhook):
@@ -269,21 +288,27 @@ def test_status_before_a_worker_has_it(webhook):
     assert shown.status == 200 and (shown.json["job_id"], shown.json["status"]) == (job, "queued")
 
 
-@pytest.mark.parametrize("path", [
+NOT_THERE = [
     "/requests/short", f"/requests/{NOBODY}x", f"/requests/{NOBODY}/", f"/requests/{NOBODY}/show",
     "/requests/", f"/requests/{NOBODY.upper()}", f"/requests/%30{NOBODY[1:]}", "/", "",
     f"/requests/{NOBODY}", "/requests?ticket_id=77",
-])
-def test_not_there(webhook, path):
-    assert webhook.api("GET", path).status == 404
+]
 
 
-@pytest.mark.parametrize("query", [
+def test_not_there(webhook):
+    for path in NOT_THERE:
+        assert webhook.api("GET", path).status == 404, path
+
+
+BAD_QUERIES = [
     "", "?", "?ticket_id=", "?ticket_id=0", "?ticket_id=-1", "?ticket_id=9007199254740992",
     "?ticket_id=1&ticket_id=2", "?ticket=1", "?ticket_id=%31", "?ticket_id=1%00", "?ticket_id=+1",
-])
-def test_queries(webhook, query):
-    assert webhook.api("GET", "/requests" + query).status == 400
+]
+
+
+def test_queries(webhook):
+    for query in BAD_QUERIES:
+        assert webhook.api("GET", "/requests" + query).status == 400, query
 
 
 def view(queue, name, value):
@@ -354,16 +379,19 @@ def test_resend_by_a_request(webhook, worker, queue, smtp):
     assert len(smtp.mails_to()) == 2
 
 
-@pytest.mark.parametrize("body, says", [
+FAULTY_RESENDS = [
     (b"[]", None), (b"{", None), (b'{"a":1,"a":2}', None), ({"requested_by": 1}, "requested_by"),
     ({"requested_by": ""}, "requested_by"), ({"email": "a@example.com"}, "email"),
     ({"x": 1}, "x"), ({"idempotency_key": 1}, "idempotency_key"),
-])
-def test_resend_with_faults_is_not_kept(webhook, queue, body, says):
+]
+
+
+def test_resend_with_faults_is_not_kept(webhook, queue):
     view(queue, NOBODY, {"job_id": NOBODY, "status": "done"})
-    answer = webhook.api("POST", f"/requests/{NOBODY}/resend", body)
-    assert answer.status == 400
-    assert not says or [f["field"] for f in answer.json["faults"]] == [says]
+    for body, says in FAULTY_RESENDS:
+        answer = webhook.api("POST", f"/requests/{NOBODY}/resend", body)
+        assert answer.status == 400, body
+        assert not says or [f["field"] for f in answer.json["faults"]] == [says]
     assert not inbox(queue)
 
 
@@ -385,21 +413,24 @@ def test_health(webhook):
         assert (head.status, head.body) == (200, b"")
 
 
-@pytest.mark.parametrize("method, path, allow", [
+METHODS = [
     ("GET", "/zendesk", "POST"), ("PUT", "/zendesk", "POST"), ("post", "/zendesk", "POST"),
     ("DELETE", "/v1/requests", "POST, GET, HEAD"), ("POST", f"/v1/requests/{NOBODY}", "GET, HEAD"),
     ("GET", f"/v1/requests/{NOBODY}/resend", "POST"), ("POST", "/healthz", "GET, HEAD"),
     ("OPTIONS", "/readyz", "GET, HEAD"),
-])
-def test_methods(webhook, method, path, allow):
-    answer = webhook.call(method, path, b"" if method not in ("GET", "OPTIONS") else None)
-    assert (answer.status, answer.headers["Allow"]) == (405, allow)
+]
 
 
-@pytest.mark.parametrize("path", ["/", "/zendesk/", "/Zendesk", "/metrics", "/v2/requests", "/healthz/x"])
-def test_no_such_path(webhook, path):
-    assert webhook.call("GET", path).status == 404
-    assert webhook.call("POST", path, b"x").status == 404
+def test_methods(webhook):
+    for method, path, allow in METHODS:
+        answer = webhook.call(method, path, None if method in ("GET", "OPTIONS") else b"")
+        assert (answer.status, answer.headers["Allow"]) == (405, allow), (method, path)
+
+
+def test_no_such_path(webhook):
+    for path in ("/", "/zendesk/", "/Zendesk", "/metrics", "/v2/requests", "/healthz/x"):
+        assert webhook.call("GET", path).status == 404
+        assert webhook.call("POST", path, b"x").status == 404
 
 
 def test_log_tells_each_answer_and_no_secret(start_webhook):
