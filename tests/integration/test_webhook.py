@@ -159,8 +159,9 @@ def test_ids(webhook):
     assert len(fresh) == 6
 
 
-def test_ids_are_the_queues(webhook, start_webhook):
-    other = start_webhook(STOPGAP_QUEUE="another")
+def test_ids_are_the_queues(webhook, start_webhook, folder):
+    other = start_webhook(STOPGAP_QUEUE="another",
+                          STOPGAP_SPOOL_DIR=os.path.join(folder, "other"))
     assert webhook.deliver(invocation=1).job_id != other.deliver(invocation=1).job_id
 
 
