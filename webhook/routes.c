@@ -87,6 +87,7 @@ static void enter(struct visit *v, const struct route *r)
 {
     struct err e;
 
+    v->quiet = r->right == GATE_ANYONE;
     if (gate_check(r->right, v->receiver->secrets, v->request, &e) == 0)
         r->handle(v);
     else

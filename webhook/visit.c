@@ -80,7 +80,7 @@ static void tell(const struct visit *v, int status, const char *why)
 
     if (stranger && !may_tell(v->receiver))
         return;
-    log_begin(&l, LOG_INFO, "answer");
+    log_begin(&l, v->quiet && status == 200 ? LOG_DEBUG : LOG_INFO, "answer");
     log_str(&l, "route", v->route);
     log_str(&l, "method", v->request->method);
     log_int(&l, "status", status);

@@ -150,16 +150,17 @@ def webhook_env(redis, folder):
 
 @pytest.fixture
 def start_webhook(webhook_env):
-    """start_webhook(): another receiver, as start_worker."""
+    """start_webhook(): another receiver, as start_worker; ready: Redis is, too."""
     need("stopgap-webhook")
     receivers = []
 
     def start(ready=True, args=(), inside=(), **changes):
         settings = {k: v for k, v in {**webhook_env, **changes}.items() if v is not None}
-        receivers.append(receiver.Webhook(settings, ready=False, args=args, inside=inside))
-        if ready:
-            receivers[-1].wait_for(event="ready")
-        return receivers[-1]
+        one = receiver.Webhook(settings, ready=False, args=args, inside=inside)
+        receivers.append(one)
+        if ready:  # until then requests go through the spool
+            wait_for(lambda: one.call("GET", "/readyz").json["redis"], one.text)
+        return one
 
     yield start
     for one in receivers:
