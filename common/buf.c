@@ -132,6 +132,19 @@ void buf_add_base64url(struct buf *b, const void *bytes, size_t len)
                false);
 }
 
+void buf_add_percent(struct buf *b, const char *text)
+{
+    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst"
+                                     "uvwxyz0123456789-._~"; /* RFC 3986 2.3 */
+
+    for (; *text; text++) {
+        if (strchr(unreserved, *text))
+            buf_addc(b, *text);
+        else
+            buf_addf(b, "%%%02X", (unsigned)(unsigned char)*text);
+    }
+}
+
 void buf_add_hex(struct buf *b, const void *bytes, size_t len)
 {
     const uint8_t *p = bytes;

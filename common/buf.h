@@ -41,6 +41,10 @@ void buf_add_base64(struct buf *b, const void *bytes, size_t len);
 /* URL-safe alphabet without padding (RFC 4648 section 5), as PASETO wants. */
 void buf_add_base64url(struct buf *b, const void *bytes, size_t len);
 
+/* Percent-encodes all but RFC 3986's unreserved characters: a path segment, or a value
+ * in a query ('/' becomes %2F). */
+void buf_add_percent(struct buf *b, const char *text);
+
 void buf_add_hex(struct buf *b, const void *bytes, size_t len);
 
 /* Drops the first n bytes (n <= len): for reading from a network. */

@@ -310,7 +310,7 @@ struct gitlab *gitlab_new(struct http *http, const struct settings *settings)
     gitlab_set_token(g, &settings->gitlab_token);
     buf_init(&text, URL_MAX);
     buf_addf(&text, "%s/api/v4/projects/", settings->gitlab_url);
-    gitlab_body_path_segment(settings->gitlab_project, &text);
+    buf_add_percent(&text, settings->gitlab_project);
     g->project_url = buf_take(&text);
     return g;
 }

@@ -92,19 +92,6 @@ void gitlab_body_note(const char *text, struct buf *out)
     buf_addc(out, '}');
 }
 
-void gitlab_body_path_segment(const char *text, struct buf *out)
-{
-    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst"
-                                     "uvwxyz0123456789-._~"; /* RFC 3986 2.3 */
-
-    for (; *text; text++) {
-        if (strchr(unreserved, *text))
-            buf_addc(out, *text);
-        else
-            buf_addf(out, "%%%02X", (unsigned)(unsigned char)*text);
-    }
-}
-
 void gitlab_body_own_issues_query(int64_t created_after_ms, int page, int per_page,
                                   struct buf *out)
 {

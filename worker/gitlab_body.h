@@ -1,4 +1,4 @@
-/* gitlab_body: what is sent to GitLab: request bodies as JSON, and paths. Pure. API:
+/* gitlab_body: what is sent to GitLab: request bodies as JSON, and a query. Pure. API:
  * GitLab "Issues API" and "Notes API", v4. */
 #ifndef STOPGAP_GITLAB_BODY_H
 #define STOPGAP_GITLAB_BODY_H
@@ -21,9 +21,6 @@ void gitlab_body_update(const char *title, const char *description,
                         const char *state_event, struct buf *out);
 
 void gitlab_body_note(const char *text, struct buf *out);
-
-/* A project's number or path as one path segment ('/' becomes %2F). */
-void gitlab_body_path_segment(const char *text, struct buf *out);
 
 /* The query of a page of our own issues, oldest first: what is looked for was created
  * soon after its intent, and issues that are added meanwhile shift no page. */

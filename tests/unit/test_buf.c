@@ -31,6 +31,17 @@ static void test_adds(void **state)
     buf_done(&b); /* a zeroed one is fine */
 }
 
+static void test_percent(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1000);
+    buf_add_percent(&b, "group/sub group/p-1._~\xC3\xA9?&=");
+    assert_string_equal(b.data, "group%2Fsub%20group%2Fp-1._~%C3%A9%3F%26%3D");
+    buf_done(&b);
+}
+
 static void test_grows_byte_by_byte(void **state)
 {
     struct buf b;
@@ -223,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_adds),
+        cmocka_unit_test(test_percent),
         cmocka_unit_test(test_grows_byte_by_byte),
         cmocka_unit_test(test_ceiling_changes_nothing),
         cmocka_unit_test(test_long_encodings_fail_whole),

@@ -50,16 +50,12 @@ static void test_bodies(void **state)
     buf_done(&b);
 }
 
-static void test_paths(void **state)
+static void test_query(void **state)
 {
     struct buf b;
 
     (void)state;
     buf_init(&b, 4096);
-    gitlab_body_path_segment("group/sub group/p-1._~\xC3\xA9", &b);
-    expect_body(&b, "group%2Fsub%20group%2Fp-1._~%C3%A9");
-    gitlab_body_path_segment("4711", &b);
-    expect_body(&b, "4711");
     gitlab_body_own_issues_query(1767225600123, 2, 100, &b);
     expect_body(&b, "scope=created_by_me&state=all&order_by=created_at&sort=asc"
                     "&per_page=100&page=2&created_after=2026-01-01T00:00:00Z");
@@ -956,7 +952,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_query),
         cmocka_unit_test(test_label_count),
         cmocka_unit_test(test_issue_is_read),
         cmocka_unit_test(test_every_cut_issue_is_refused),
