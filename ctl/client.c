@@ -32,11 +32,32 @@ struct call {
     void *arg;
 };
 
+/* ---- waiting ---- */
+
+struct uv_loop_s *client_loop(struct client *c)
+{
+    return &c->loop;
+}
+
+/* A turn of the loop runs timers first and sleeps then: what a timer has brought about
+ * would be seen only when something else happens. */
+void client_wake(struct client *c)
+{
+    uv_stop(&c->loop);
+}
+
+void client_await(struct client *c, const bool *done)
+{
+    while (!*done)
+        (void)uv_run(&c->loop, UV_RUN_ONCE);
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct client *c = t->data;
 
     c->timed_out = true;
+    client_wake(c);
 }
 
 static void set_timer(struct client *c, int64_t ms)
@@ -51,6 +72,7 @@ static void on_down(void *arg, const struct err *e)
     struct client *c = arg;
 
     c->down = *e;
+    client_wake(c);
 }
 
 /* ---- opening and closing ---- */
@@ -172,6 +194,7 @@ static void on_reply(void *arg, const struct redisReply *reply, const struct err
     else if (call.fn)
         call.fn(call.arg, reply);
     call.client->outstanding--;
+    client_wake(call.client);
 }
 
 void client_send(struct client *c, client_fn fn, void *arg, int argc,
@@ -218,8 +241,7 @@ int client_now(struct client *c, int64_t *out_ms, struct err *e)
 void client_pause(struct client *c, int64_t ms)
 {
     set_timer(c, ms);
-    while (!c->timed_out)
-        (void)uv_run(&c->loop, UV_RUN_ONCE);
+    client_await(c, &c->timed_out);
 }
 
 /* ---- scripts ---- */
@@ -235,6 +257,7 @@ static void on_answer(void *arg, const char *word, const char *detail,
     struct asking *a = arg;
 
     a->client->outstanding--;
+    client_wake(a->client);
     if (e->class != ERR_NONE) {
         note(a->client, e);
         return;

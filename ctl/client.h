@@ -3,12 +3,14 @@
 #ifndef STOPGAP_CLIENT_H
 #define STOPGAP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
 #include "queue.h"
 
+struct uv_loop_s;
 struct client;
 
 /* Connects, within a few seconds. NULL: *e says which address and why. settings are
@@ -35,6 +37,12 @@ int client_now(struct client *c, int64_t *out_ms, struct err *e) MUST_CHECK;
 
 /* Lets time pass while the connection is kept. */
 void client_pause(struct client *c, int64_t ms);
+
+/* For another outside system of the same program: on one loop the connection to Redis
+ * lives on while that one is waited for. */
+struct uv_loop_s *client_loop(struct client *c);
+void client_await(struct client *c, const bool *done);
+void client_wake(struct client *c); /* by whoever has set what is awaited */
 
 /* An operator's scripts; the answer's words as in queue.h. */
 struct client_answer {
