@@ -1,0 +1,43 @@
+/* zendesk: the Zendesk calls that the programs make, each a question with one callback.
+ * Knows paths, credentials and what an answer's status means; how often to ask again is
+ * the caller's. Bytes are read by zendesk_reply. API: Zendesk "Webhooks API", "Tickets
+ * API", v2. */
+#ifndef STOPGAP_ZENDESK_H
+#define STOPGAP_ZENDESK_H
+
+#include <stdint.h>
+
+#include "err.h"
+#include "settings.h"
+#include "zendesk_reply.h"
+
+struct http;
+struct zendesk;
+
+/* STOPGAP_ZENDESK_URL, _USER and _TOKEN have to be set; borrowed for its life. */
+struct zendesk *zendesk_new(struct http *http, const struct settings *settings,
+                            int64_t timeout_ms);
+
+/* After http_free, which ends what is under way. NULL is fine. */
+void zendesk_free(struct zendesk *z);
+
+/* Exactly once, from the loop, never from inside the call. ERR_NONE: `out` of the call
+ * holds the answer. ERR_AUTH: credentials, rights, or a wrong place; ERR_PERMANENT with
+ * code 404: there is no such thing; ERR_RATE_LIMITED: retry_after_ms says for how long;
+ * ERR_TRANSIENT: no answer, one that says to come back, or none that can be read. */
+typedef void (*zendesk_fn)(void *arg, const struct err *e);
+
+/* A page of the webhook's log from since_ms on, at most a hundred rows: the first, or
+ * what follows out->after. Zendesk keeps seven days. */
+void zendesk_read_log(struct zendesk *z, const char *webhook_id, int64_t since_ms,
+                      struct zendesk_log *out, zendesk_fn fn, void *arg);
+
+/* out: zeroed. */
+void zendesk_read_attempts(struct zendesk *z, const char *webhook_id,
+                           const char *invocation_id, struct zendesk_attempts *out,
+                           zendesk_fn fn, void *arg);
+
+void zendesk_read_ticket(struct zendesk *z, int64_t ticket_id,
+                         struct zendesk_ticket *out, zendesk_fn fn, void *arg);
+
+#endif
