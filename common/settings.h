@@ -17,7 +17,13 @@
 /* Contract of the product: no license runs longer. A setting may shorten it. */
 #define LICENSE_TERM_DAYS_MAX 10
 
-enum program { PROGRAM_WEBHOOK = 1, PROGRAM_WORKER = 2, PROGRAM_CTL = 4 };
+enum program {
+    PROGRAM_WEBHOOK = 1,
+    PROGRAM_WORKER = 2,
+    PROGRAM_CTL = 4,
+    PROGRAM_RECONCILE = 8 /* beside PROGRAM_CTL: that one command of it, so that no
+                             other has to be able to read Zendesk's token */
+};
 
 enum smtp_tls { SMTP_TLS_REQUIRED, SMTP_TLS_OFF };
 

@@ -10,6 +10,7 @@
 #define WEBHOOK PROGRAM_WEBHOOK
 #define WORKER PROGRAM_WORKER
 #define CTL PROGRAM_CTL
+#define RECONCILE PROGRAM_RECONCILE
 
 #define SECOND INT64_C(1000)
 #define MINUTE (60 * SECOND)
@@ -114,16 +115,15 @@ const struct setting settings_table[] = {
     {"STOPGAP_SLACK_MASK", SWITCH(no_yes), .at = AT(slack_mask), .fallback = "1",
      .programs = WORKER, .meaning = "mask addresses in Slack messages"},
     {"STOPGAP_ZENDESK_URL", .kind = &settings_kind_origin, .at = AT(zendesk_url),
-     .flags = SETTING_HTTPS | SETTING_NO_PATH, .programs = ALL,
+     .flags = SETTING_HTTPS | SETTING_NO_PATH, .programs = ALL, .needed_by = RECONCILE,
      .meaning = "the Zendesk of the tickets: for links, and to check ticket_url"},
     {"STOPGAP_ZENDESK_USER", TEXT(1, 255), .at = AT(zendesk_user),
-     .flags = SETTING_LATER, .programs = WORKER,
-     .meaning = "user that reads tickets and leaves notes"},
-    {"STOPGAP_ZENDESK_TOKEN", .kind = &settings_kind_secret, .min = 1, .max = 4096,
-     .at = AT(zendesk_token), .flags = SETTING_SECRET | SETTING_LATER,
-     .programs = WORKER, .meaning = "its API token"},
+     .programs = RECONCILE, .needed_by = RECONCILE,
+     .meaning = "user as whom Zendesk is asked"},
+    {"STOPGAP_ZENDESK_TOKEN", SECRET(1), .at = AT(zendesk_token), .programs = RECONCILE,
+     .needed_by = RECONCILE, .meaning = "its API token"},
     {"STOPGAP_ZENDESK_WEBHOOK_ID", TEXT(1, 64), .at = AT(zendesk_webhook_id),
-     .programs = WEBHOOK,
+     .programs = WEBHOOK | RECONCILE, .needed_by = RECONCILE,
      .meaning = "id of the webhook in Zendesk; deliveries of others are refused"},
 
     /* The receiver */

@@ -21,6 +21,8 @@ int cmd_keygen(struct ctl *c, int argc, char **argv);
 int cmd_key_id(struct ctl *c, int argc, char **argv);
 int cmd_verify(struct ctl *c, int argc, char **argv);
 
+int cmd_reconcile(struct ctl *c, int argc, char **argv);
+
 int cmd_config(struct ctl *c, int argc, char **argv);
 
 #endif

@@ -6,7 +6,8 @@
 #include "out.h"
 #include "settings.h"
 
-#define EVERY_PROGRAM ((enum program)(PROGRAM_WEBHOOK | PROGRAM_WORKER | PROGRAM_CTL))
+#define EVERY_PROGRAM                                                                  \
+    ((enum program)(PROGRAM_WEBHOOK | PROGRAM_WORKER | PROGRAM_CTL | PROGRAM_RECONCILE))
 
 int cmd_config(struct ctl *c, int argc, char **argv)
 {

@@ -46,7 +46,7 @@ static char *choose_user(const char *from_environment)
 
 void ctl_init(struct ctl *c, const char *user)
 {
-    *c = (struct ctl){.user = choose_user(user)};
+    *c = (struct ctl){.programs = PROGRAM_CTL, .user = choose_user(user)};
     c->global[0] = (struct arg_option){"env-file", ARG_TEXT, &c->env_file};
     c->global[1] = (struct arg_option){"json", ARG_FLAG, &c->json};
 }
@@ -131,7 +131,7 @@ int ctl_settings(struct ctl *c)
     if (c->settings)
         return EXIT_OK;
     buf_init(&faults, OUT_MAX);
-    c->settings = settings_load(PROGRAM_CTL, c->env_file, &faults);
+    c->settings = settings_load((enum program)c->programs, c->env_file, &faults);
     if (!c->settings)
         (void)fprintf(stderr, "stopgapctl: the settings have faults:\n%s", faults.data);
     buf_done(&faults);

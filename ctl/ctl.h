@@ -27,6 +27,7 @@ struct ctl {
     const char *env_file;
     bool json;
     struct arg_option global[3]; /* the two above */
+    unsigned programs;           /* enum program: whose settings the command needs */
     char *user;                  /* who is doing this, for the job's story */
     struct settings *settings;   /* once asked for */
     struct client *client;

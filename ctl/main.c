@@ -74,6 +74,16 @@ static const struct command commands[] = {
      "FILE, or - for standard input, may have other text around the license.\n"
      "  --key FILE.pub  (default: the public half of STOPGAP_LICENSE_KEY_FILE)\n"
      "Exit status 1 when it does not hold.\n"},
+    {"reconcile", cmd_reconcile, "what Zendesk sent and never arrived",
+     "[OPTION...] [INVOCATION...]\n"
+     "  --since TIME  sent since: 2h, 3d, 2026-01-31, 2026-01-31T12:00:00Z (default: "
+     "7d,\n"
+     "                all that Zendesk keeps)\n"
+     "  --submit      put what never arrived onto the list, 20 a second; without it\n"
+     "                it is only listed. What is more than a day old is left out,\n"
+     "                unless --since or its name asks for it\n"
+     "INVOCATION: only these, as the list names them.\n"
+     "Exit status 1 when something is missing still.\n"},
     {"config", cmd_config, "the settings in force, secrets masked", "\n"},
     {"help", cmd_help, "this text, or a command's", "[COMMAND]\n"},
 };

@@ -196,10 +196,6 @@ static const struct {
      "not in this version yet"},
     {"STOPGAP_ZENDESK_URL", "https://acme.zendesk.com/agent", "a path has no place"},
     {"STOPGAP_ZENDESK_URL", "http://acme.zendesk.com", "for this host only"},
-    {"STOPGAP_ZENDESK_USER", "bot@example.com", "not in this version yet"},
-    {"STOPGAP_ZENDESK_TOKEN", "hunter2", "not in this version yet"},
-    {"STOPGAP_ZENDESK_TOKEN_FILE", "/nowhere", "not in this version yet"},
-
     {"STOPGAP_WEBHOOK_LISTEN", "off", "HOST:PORT"},
     {"STOPGAP_WEBHOOK_LISTEN", ":8080", "the host is missing"},
     {"STOPGAP_WEBHOOK_LISTEN", "127.0.0.1", "the port is missing"},
@@ -269,6 +265,10 @@ static void test_each_program_demands_its_own(void **state)
     settings_free(must_load(PROGRAM_WEBHOOK));
     assert_null(load_file(PROGRAM_WORKER | PROGRAM_WEBHOOK, NULL));
     assert_int_equal(lines(), 5); /* the secret was wiped above */
+    assert_null(load_file(PROGRAM_CTL | PROGRAM_RECONCILE, NULL));
+    assert_int_equal(lines(), 4);
+    assert_says("STOPGAP_ZENDESK_URL: required and not set");
+    assert_says("STOPGAP_ZENDESK_TOKEN: required and not set");
 }
 
 /* A ceiling of the caller's buf must not turn a fault into a start. */
