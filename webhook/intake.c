@@ -9,6 +9,7 @@
 
 #include "inbox.h"
 #include "job.h"
+#include "replay.h"
 #include "settings.h"
 #include "signature.h"
 
@@ -112,8 +113,16 @@ static void choose_id(struct visit *v, const char *kind, const char *key)
 
 /* --- Requests --- */
 
-/* header: what names the request when it has no key of its own. */
-static void take(struct visit *v, const char *header)
+/* More than a request may have is not read anyway: enough of it is kept to show that.
+ */
+static size_t kept_len(const struct httpd_request *r)
+{
+    return r->body_len > REQUEST_MAX_BYTES ? REQUEST_MAX_BYTES + 1 : r->body_len;
+}
+
+/* key: names the request when it has none of its own; NULL: nothing does. signature: of
+ * a delivery, else NULL. */
+static void take(struct visit *v, const char *key, const char *signature)
 {
     const struct settings *s = v->receiver->settings;
     const struct request_rules rules = {.zendesk_url = s->zendesk_url,
@@ -127,9 +136,10 @@ static void take(struct visit *v, const char *header)
         return;
     }
     v->faulty = request_parse(r->body, r->body_len, &rules, &request, &v->faults) != 0;
-    choose_id(v, "",
-              *request.idempotency_key ? request.idempotency_key : single(v, header));
-    keep(v, r->body, r->body_len);
+    choose_id(v, "", *request.idempotency_key ? request.idempotency_key : key);
+    if (signature)
+        replay_settle(&v->receiver->replay, signature, v->job_id);
+    keep(v, r->body, kept_len(r));
 }
 
 static int64_t now_ms(void)
@@ -161,12 +171,13 @@ void intake_zendesk(struct visit *v)
         check_webhook_id(v, &e))
         visit_refuse(v, 401, "%s", e.text);
     else
-        take(v, "x-zendesk-webhook-invocation-id");
+        take(v, single(v, "x-zendesk-webhook-invocation-id"),
+             single(v, SIGNATURE_HEADER));
 }
 
 void intake_api(struct visit *v)
 {
-    take(v, "idempotency-key");
+    take(v, single(v, "idempotency-key"), NULL);
 }
 
 /* --- Resends --- */

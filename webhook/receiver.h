@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "replay.h"
+
 struct httpd;
 struct inbox;
 struct settings;
@@ -28,6 +30,7 @@ struct receiver {
     struct inbox *inbox;
     struct httpd *httpd;
     struct refusals refusals;
+    struct replay replay;
 };
 
 #endif

@@ -83,12 +83,12 @@ int signature_check(const struct httpd_request *request,
                     const struct secret *const secrets[static SIGNATURE_KEYS],
                     int64_t max_skew_ms, int64_t now_ms, struct err *e)
 {
-    const char *signature = need_one(request, "x-zendesk-webhook-signature", e);
+    const char *signature = need_one(request, SIGNATURE_HEADER, e);
     const char *timestamp;
 
     if (!signature)
         return -1;
-    timestamp = need_one(request, "x-zendesk-webhook-signature-timestamp", e);
+    timestamp = need_one(request, SIGNATURE_HEADER "-timestamp", e);
     if (!timestamp)
         return -1;
     if (!is_signed(request, timestamp, signature, secrets))

@@ -11,6 +11,7 @@
 #include "secret.h"
 
 #define SIGNATURE_KEYS 2
+#define SIGNATURE_HEADER "x-zendesk-webhook-signature"
 
 /* base64(HMAC-SHA256(secret's text, timestamp header || raw body)), compared in
  * constant time with that of each secret; an empty one signs nothing. Exactly one

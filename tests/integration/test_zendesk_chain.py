@@ -170,12 +170,12 @@ def test_a_capture_sent_again_under_another_id(chain, receiver, queue, smtp, git
     headers = {h["key"]: h["value"] for h in invocation.attempts[0]["request"]["headers"]}
     headers["Authorization"] = "Bearer " + BEARER
     headers["x-zendesk-webhook-invocation-id"] = "01AAAAAAAAAAAAAAAAAAAAAAAA"
-    queue.settled(1)
+    (job,) = queue.settled(1)
     connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=20)
     connection.request("POST", "/zendesk", invocation.payload, headers)
-    assert connection.getresponse().status == 202
+    answer = connection.getresponse()
+    assert answer.status == 202 and json.loads(answer.read())["job_id"] == job
     connection.close()
-    queue.settled(2)
     once(smtp, gitlab)
 
 
