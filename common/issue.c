@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "issue_advice.h"
+#include "license.h"
 #include "markdown.h"
 #include "when.h"
 
@@ -91,13 +92,32 @@ static void add_request(struct buf *out, const struct job *j)
     add_time_item(out, "Accepted", j->accepted_ms);
 }
 
+/* What a format with a clock ends at is a moment; with a calendar it is the day that
+ * the customer's server does not see any more. */
+static void add_end(struct buf *out, const struct job *j)
+{
+    int64_t day = when_day(j->expires_ms);
+    char last[WHEN_TEXT_MAX], end[WHEN_TEXT_MAX];
+
+    if (j->expires_ms <= 0 || !license_counts_days(j->license_format)) {
+        add_time_item(out, "Ends", j->expires_ms);
+        return;
+    }
+    when_format_date(day - 1, last);
+    when_format_date(day, end);
+    buf_addf(out,
+             "- **Last full day:** %s; ends at 00:00 of %s on the clock of the "
+             "customer's server\n",
+             last, end);
+}
+
 static void add_license_facts(struct buf *out, const struct job *j)
 {
     add_item_if(out, "License id", j->license_id);
     add_item_if(out, "Key id", j->key_id);
     add_item_if(out, "Format", j->license_format);
     add_time_item(out, "Signed", j->issued_ms);
-    add_time_item(out, "Ends", j->expires_ms);
+    add_end(out, j);
 }
 
 /* "Accepted" on purpose: a server's yes is not a delivery. */

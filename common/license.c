@@ -14,31 +14,27 @@
 #include "when.h"
 
 #define PLAN "ultimate"
-#define STARTS_BEFORE_MS INT64_C(300000) /* for clocks that lag at the customer's */
 #define USERS_MAX INT64_C(1000000)
 #define TICKET_MAX ((INT64_C(1) << 53) - 1)
 #define ISSUED_MAX_MS INT64_C(253370764800000) /* 9999-01-01: four-digit years */
-#define LINE_WIDTH 64
 
-void license_claims_make(struct license_claims *c, const char *id, const char *issuer,
-                         const char *email, int64_t users, int64_t ticket_id,
-                         int64_t now_ms, int64_t term_days)
+void license_claims_make(struct license_claims *c, const struct license_key *k,
+                         const char *id, const char *issuer, const char *email,
+                         int64_t users, int64_t ticket_id, int64_t now_ms,
+                         int64_t term_days)
 {
-    int64_t issued = now_ms - now_ms % 1000;
-
     assert(term_days >= 1 && term_days <= LICENSE_TERM_DAYS_MAX);
     assert(strlen(id) < sizeof c->id && strlen(issuer) < sizeof c->issuer);
     assert(strlen(email) < sizeof c->email);
     *c = (struct license_claims){.users = users,
                                  .ticket_id = ticket_id,
-                                 .issued_ms = issued,
-                                 .starts_ms = issued - STARTS_BEFORE_MS,
-                                 .expires_ms = issued + term_days * WHEN_DAY_MS,
+                                 .issued_ms = now_ms - now_ms % 1000,
                                  .plan = PLAN,
                                  .trial = true};
     (void)snprintf(c->id, sizeof c->id, "%s", id);
     (void)snprintf(c->issuer, sizeof c->issuer, "%s", issuer);
     (void)snprintf(c->email, sizeof c->email, "%s", email);
+    k->format->set_times(c, term_days);
 }
 
 int license_time_state(const struct license_claims *c, int64_t now_ms)
@@ -63,10 +59,33 @@ static bool is_id(const char *text)
                         "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == LICENSE_ID_LEN;
 }
 
-/* What no license of ours may exceed, whoever asks: NULL, or what is wrong. */
-static const char *fault_of(const struct license_claims *c)
+/* Whether it ends as one of the terms that there are would have it. */
+static bool ends_in_time(const struct license_format *f, const struct license_claims *c)
 {
-    int64_t term = c->expires_ms - c->issued_ms;
+    struct license_claims other = *c;
+
+    for (int64_t days = 1; days <= LICENSE_TERM_DAYS_MAX; days++) {
+        f->set_times(&other, days);
+        if (other.expires_ms == c->expires_ms)
+            return true;
+    }
+    return false;
+}
+
+static bool starts_in_time(const struct license_format *f,
+                           const struct license_claims *c)
+{
+    struct license_claims other = *c;
+
+    f->set_times(&other, 1);
+    return other.starts_ms == c->starts_ms;
+}
+
+/* What no license of ours may exceed, whoever asks: NULL, or what is wrong. */
+static const char *fault_of(const struct license_format *f,
+                            const struct license_claims *c)
+{
+    bool sane = c->issued_ms >= 0 && c->issued_ms <= ISSUED_MAX_MS;
     const struct {
         bool fine;
         const char *words;
@@ -77,13 +96,10 @@ static const char *fault_of(const struct license_claims *c)
         {c->users >= 1 && c->users <= USERS_MAX, "the user count is out of range"},
         {c->ticket_id >= 1 && c->ticket_id <= TICKET_MAX,
          "the ticket number is out of range"},
-        {c->issued_ms >= 0 && c->issued_ms <= ISSUED_MAX_MS && c->issued_ms % 1000 == 0,
-         "the time of issue is out of range"},
-        {c->starts_ms == c->issued_ms - STARTS_BEFORE_MS,
-         "it does not start five minutes before its issue"},
-        {term >= WHEN_DAY_MS && term <= LICENSE_TERM_DAYS_MAX * WHEN_DAY_MS &&
-             term % WHEN_DAY_MS == 0,
-         "the term is not 1 to 10 days"},
+        {sane && c->issued_ms % 1000 == 0, "the time of issue is out of range"},
+        {sane && starts_in_time(f, c),
+         "its start does not fit the time of issue: not a little before it"},
+        {sane && ends_in_time(f, c), "the term is not 1 to 10 days"},
         {strcmp(c->plan, PLAN) == 0, "the plan is not \"" PLAN "\""},
         {c->trial, "it is not a trial"},
     };
@@ -107,10 +123,10 @@ static void add_armour(const struct license_format *f, const struct buf *body,
                        struct buf *text)
 {
     buf_addf(text, "%s\n", f->begin);
-    for (size_t at = 0; at < body->len; at += LINE_WIDTH) {
+    for (size_t at = 0; at < body->len; at += f->line_width) {
         size_t left = body->len - at;
 
-        buf_add(text, body->data + at, left < LINE_WIDTH ? left : LINE_WIDTH);
+        buf_add(text, body->data + at, left < f->line_width ? left : f->line_width);
         buf_addc(text, '\n');
     }
     buf_addf(text, "%s\n", f->end);
@@ -119,7 +135,7 @@ static void add_armour(const struct license_format *f, const struct buf *body,
 int license_sign(const struct license_key *k, struct license_claims *c,
                  struct buf *text, struct err *e)
 {
-    const char *fault = fault_of(c);
+    const char *fault = fault_of(k->format, c);
     struct license_claims read = {0};
     struct buf body, armoured;
     int result = -1;
@@ -167,6 +183,19 @@ void license_trim(const char **text, size_t *len)
         ++*text;
         --*len;
     }
+}
+
+void license_add_string(struct buf *out, const char *text)
+{
+    buf_addc(out, '"');
+    for (; *text; text++)
+        if (*text == '"' || *text == '\\')
+            buf_addf(out, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            buf_addf(out, "\\u%04x", (unsigned)*text);
+        else
+            buf_addc(out, *text);
+    buf_addc(out, '"');
 }
 
 /* Cuts the next line off *text; in `line` without the white space around it. */
@@ -228,7 +257,7 @@ int license_verify(const struct license_key *k, const char *text, size_t len,
     if (find_body(k->format, text, len, &body, e) != 0 ||
         k->format->verify(k->own, body.data, body.len, &c, e) != 0)
         goto out;
-    fault = fault_of(&c);
+    fault = fault_of(k->format, &c);
     if (fault) {
         (void)err_set(e, ERR_INVALID, 0, "the signature holds, but %s", fault);
         goto out;

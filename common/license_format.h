@@ -1,5 +1,5 @@
-/* license_format: the seam between license.c and the formats, one file and one line of
- * the table in license.c each. For license*.c alone; everyone else uses license.h. */
+/* license_format: the seam between license.c and the formats, one line each of the
+ * table in license_key.c. For license*.c alone; everyone else uses license.h. */
 #ifndef STOPGAP_LICENSE_FORMAT_H
 #define STOPGAP_LICENSE_FORMAT_H
 
@@ -18,6 +18,10 @@ struct license_format {
     const char *key_type;    /* for keygen: "ed25519" */
     const char *begin;       /* the lines around the license */
     const char *end;
+    size_t line_width;
+    bool counts_days;        /* license_counts_days */
+    bool slow;               /* license_key_is_slow */
+    int64_t least_term_days; /* license_key_least_days */
 
     /* Whether text looks like one of this format's keys, and which half. */
     enum key_half (*recognise)(const char *text, size_t len);
@@ -32,8 +36,11 @@ struct license_format {
     void (*key_id)(const void *own, char out[static LICENSE_KEY_ID_MAX]);
     void (*public_text)(const void *own, struct buf *out);
 
-    /* A new key's file, for keygen. */
-    void (*generate)(struct secret *file);
+    /* A new key's file, for keygen. bits 0: the default. */
+    int (*generate)(int64_t bits, struct secret *file, struct err *e);
+
+    /* Sets start and end from the moment of issue. */
+    void (*set_times)(struct license_claims *c, int64_t term_days);
 
     /* What stands between the lines; license.c wraps it. */
     int (*sign)(const void *own, const struct license_claims *c, struct buf *body,
@@ -48,6 +55,7 @@ struct license_format {
 struct license_key {
     const struct license_format *format;
     bool can_sign;
+    int owners;
     char id[LICENSE_KEY_ID_MAX];
     void *own;
 };
@@ -55,6 +63,10 @@ struct license_key {
 /* Moves both ends inwards past white space. */
 void license_trim(const char **text, size_t *len);
 
+/* A JSON string with its quotes. */
+void license_add_string(struct buf *out, const char *text);
+
 extern const struct license_format license_format_paseto;
+extern const struct license_format license_format_gitlab;
 
 #endif

@@ -13,27 +13,22 @@
 
 #define KEY_FILE_MAX 16384
 
-static const struct license_format *const formats[] = {&license_format_paseto};
+static const struct license_format *const formats[] = {&license_format_paseto,
+                                                       &license_format_gitlab};
 
 /* What people put into a key file by mistake, the longer prefix first. */
 static const struct {
     const char *prefix;
     const char *words;
 } foreign[] = {
-    {"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw",
-     "an Ed25519 key in PEM; the same key is wanted as PASERK text"},
-    {"-----BEGIN RSA PRIVATE KEY-----",
-     "an RSA key in PEM; this version makes no GitLab license files"},
-    {"-----BEGIN PRIVATE KEY-----",
-     "a private key in PEM, RSA it seems; this version makes no GitLab license files"},
-    {"-----BEGIN ENCRYPTED PRIVATE KEY-----",
-     "an encrypted private key in PEM; this version makes no GitLab license files"},
-    {"-----BEGIN OPENSSH PRIVATE KEY-----", "an OpenSSH key"},
-    {"-----BEGIN EC PRIVATE KEY-----", "an EC key in PEM"},
-    {"-----BEGIN PUBLIC KEY-----", "a public key in PEM"},
-    {"-----BEGIN RSA PUBLIC KEY-----", "a public RSA key in PEM"},
+    {"-----BEGIN OPENSSH PRIVATE KEY-----",
+     "an OpenSSH key; `ssh-keygen -p -m PEM -f COPY` makes a copy of it PEM"},
+    {"-----BEGIN EC P", "an EC key in PEM"},
+    {"-----BEGIN DSA P", "a DSA key in PEM"},
     {"-----BEGIN CERTIFICATE-----", "a certificate"},
     {"-----BEGIN STOPGAP LICENSE-----", "a license, not a key"},
+    {"--------------------BEGIN", "a license, not a key"},
+    {"Bag Attributes", "text before the line \"-----BEGIN\"; take it away"},
     {"k4.secret-pw.", "a PASERK key encrypted with a password"},
     {"k4.secret-wrap.", "a wrapped PASERK key"},
     {"k4.local", "a symmetric PASERK key"},
@@ -45,10 +40,12 @@ static const struct {
 };
 
 static const char *const wanted_words[] = {
-    [KEY_SECRET] = "an Ed25519 key in PASERK text (k4.secret....), as `stopgapctl "
-                   "keygen FILE` writes it",
-    [KEY_PUBLIC] = "a public Ed25519 key in PASERK text (k4.public....), as it stands "
-                   "in FILE.pub"};
+    [KEY_SECRET] =
+        "an Ed25519 key in PASERK text (k4.secret....) or an RSA key in PEM, "
+        "as `stopgapctl keygen FILE` writes them",
+    [KEY_PUBLIC] =
+        "a public Ed25519 key in PASERK text (k4.public....) or a public RSA "
+        "key in PEM, as it stands in FILE.pub"};
 
 static void say_foreign(const char *text, size_t len, enum key_half wanted,
                         struct err *e)
@@ -100,7 +97,7 @@ static struct license_key *read_key(const char *text, size_t len, enum key_half 
     if (!own)
         return NULL;
     k = mem_new(1, sizeof *k);
-    *k = (struct license_key){f, half == KEY_SECRET, "", own};
+    *k = (struct license_key){f, half == KEY_SECRET, 1, "", own};
     f->key_id(own, k->id);
     return k;
 }
@@ -177,17 +174,46 @@ const char *license_key_format(const struct license_key *k)
     return k->format->name;
 }
 
-const char *license_file_suffix(const struct license_key *k)
+int64_t license_key_least_days(const struct license_key *k)
 {
-    return k->format->file_suffix;
+    return k->format->least_term_days;
+}
+
+bool license_key_is_slow(const struct license_key *k)
+{
+    return k->format->slow;
+}
+
+struct license_key *license_key_hold(struct license_key *k)
+{
+    k->owners++;
+    return k;
 }
 
 void license_key_free(struct license_key *k)
 {
-    if (!k)
+    if (!k || --k->owners > 0)
         return;
     k->format->key_free(k->own);
     free(k);
+}
+
+static const struct license_format *format_of_name(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(formats); i++)
+        if (strcmp(formats[i]->name, name) == 0)
+            return formats[i];
+    return formats[0];
+}
+
+const char *license_file_suffix(const char *format)
+{
+    return format_of_name(format)->file_suffix;
+}
+
+bool license_counts_days(const char *format)
+{
+    return format_of_name(format)->counts_days;
 }
 
 static const struct license_format *format_of_type(const char *type)
@@ -210,7 +236,6 @@ static int write_pair(const char *path, const char *public_path,
         return err_wrap(e, "the new key");
     buf_init(&text, KEY_FILE_MAX);
     license_key_public_text(k, &text);
-    buf_addc(&text, '\n');
     if (secret_write_file(path, file->data, file->len, e) == 0) {
         result = secret_write_public_file(public_path, text.data, text.len, e);
         if (result != 0)
@@ -221,7 +246,7 @@ static int write_pair(const char *path, const char *public_path,
     return result;
 }
 
-int license_keygen(const char *path, const char *type, struct err *e)
+int license_keygen(const char *path, const char *type, int64_t bits, struct err *e)
 {
     const struct license_format *f = format_of_type(type);
     struct secret file = {0};
@@ -230,7 +255,7 @@ int license_keygen(const char *path, const char *type, struct err *e)
 
     if (!f)
         return err_set(e, ERR_CONFIG, 0,
-                       "key type \"%s\": this version makes \"ed25519\" only", type);
+                       "key type \"%s\": there are \"ed25519\" and \"rsa\"", type);
     buf_init(&public_path, 4096);
     buf_addf(&public_path, "%s.pub", path);
     if (public_path.failed) {
@@ -239,8 +264,9 @@ int license_keygen(const char *path, const char *type, struct err *e)
         result = err_set(e, ERR_CONFIG, 0, "%s: is there already; not overwritten",
                          public_path.data);
     } else {
-        f->generate(&file);
-        result = write_pair(path, public_path.data, &file, e);
+        result = f->generate(bits, &file, e);
+        if (result == 0)
+            result = write_pair(path, public_path.data, &file, e);
     }
     secret_done(&file);
     buf_done(&public_path);

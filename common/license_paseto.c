@@ -12,6 +12,7 @@
 #include "when.h"
 
 #define AUDIENCE "self-managed"
+#define STARTS_BEFORE_MS INT64_C(300000) /* for clocks that lag at the customer's */
 #define FOOTER_START "{\"kid\":\""
 #define FOOTER_END "\"}"
 #define FOOTER_LEN                                                                     \
@@ -125,33 +126,29 @@ static void public_text(const void *own, struct buf *out)
     char text[PASETO_PUBLIC_TEXT_LEN + 1];
 
     paseto_public_text(k->public_half, text);
-    buf_adds(out, text);
+    buf_addf(out, "%s\n", text);
 }
 
-static void generate(struct secret *file)
+static int generate(int64_t bits, struct secret *file, struct err *e)
 {
     unsigned char secret[PASETO_SECRET_LEN];
     char text[PASETO_SECRET_TEXT_LEN + 1];
 
+    if (bits)
+        return err_set(e, ERR_CONFIG, 0, "an Ed25519 key has one size: no --bits");
     paseto_generate(secret);
     paseto_secret_text(secret, text);
     text[PASETO_SECRET_TEXT_LEN] = '\n';
     secret_set(file, text, sizeof text);
     secret_wipe(secret, sizeof secret);
     secret_wipe(text, sizeof text);
+    return 0;
 }
 
-static void add_string(struct buf *out, const char *text)
+static void set_times(struct license_claims *c, int64_t term_days)
 {
-    buf_addc(out, '"');
-    for (; *text; text++)
-        if (*text == '"' || *text == '\\')
-            buf_addf(out, "\\%c", *text);
-        else if ((unsigned char)*text < 0x20)
-            buf_addf(out, "\\u%04x", (unsigned)*text);
-        else
-            buf_addc(out, *text);
-    buf_addc(out, '"');
+    c->starts_ms = c->issued_ms - STARTS_BEFORE_MS;
+    c->expires_ms = c->issued_ms + term_days * WHEN_DAY_MS;
 }
 
 static void add_value(struct buf *out, enum claim_type type, const char *at)
@@ -160,14 +157,14 @@ static void add_value(struct buf *out, enum claim_type type, const char *at)
 
     switch (type) {
     case CLAIM_TEXT:
-        add_string(out, at);
+        license_add_string(out, at);
         break;
     case CLAIM_AUDIENCE:
-        add_string(out, AUDIENCE);
+        license_add_string(out, AUDIENCE);
         break;
     case CLAIM_TIME:
         when_format_iso(*(const int64_t *)(const void *)at, when);
-        add_string(out, when);
+        license_add_string(out, when);
         break;
     case CLAIM_NUMBER:
         buf_add_int(out, *(const int64_t *)(const void *)at);
@@ -345,6 +342,8 @@ const struct license_format license_format_paseto = {
     .key_type = "ed25519",
     .begin = "-----BEGIN STOPGAP LICENSE-----",
     .end = "-----END STOPGAP LICENSE-----",
+    .line_width = 64,
+    .least_term_days = 1,
     .recognise = recognise,
     .read_secret = read_secret,
     .read_public = read_public,
@@ -352,6 +351,7 @@ const struct license_format license_format_paseto = {
     .key_id = key_id,
     .public_text = public_text,
     .generate = generate,
+    .set_times = set_times,
     .sign = sign,
     .verify = verify,
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "license.h"
 #include "mem.h"
 #include "mime.h"
 #include "template.h"
@@ -133,22 +134,18 @@ static int parse_sender(const char *text, const char *setting, struct mailbox *o
     return 0;
 }
 
-static bool is_gitlab(const struct mail *m)
-{
-    return !strcmp(m->license_format, "gitlab");
-}
-
 /* A GitLab license holds dates only: from the day before the signing (a server west of
  * UTC must not see a future license) to the start of its last date. */
 static void set_dates(const struct mail *m, struct values *v)
 {
-    int64_t start = when_day(m->issued_ms) - (is_gitlab(m) ? 1 : 0);
+    bool days = license_counts_days(m->license_format);
+    int64_t start = when_day(m->issued_ms) - (days ? 1 : 0);
     int64_t end = when_day(m->expires_ms);
     char text[WHEN_TEXT_MAX];
 
     when_format_long_date(start, v->start_date);
     when_format_long_date(end, v->end_date);
-    if (is_gitlab(m)) {
+    if (days) {
         when_format_long_date(end - 1, text);
         (void)snprintf(v->end_time, sizeof v->end_time,
                        "00:00 on your server's clock (the last full day is %s)", text);

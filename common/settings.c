@@ -134,6 +134,8 @@ static void load_value(struct load *l, size_t i)
 
     if (secret && ours && !(row->flags & SETTING_LATER))
         settings_fetch_secret(l->raws, i, &l->faults);
+    if (row->flags & SETTING_SECRET_PATH && ours)
+        settings_find_credential(l->raws, i);
     if (raw->value && parse_row(l, row, raw->value, l->s) != 0)
         raw->bad = true;
     if (row->flags & SETTING_SECRET && !ours)

@@ -14,8 +14,9 @@ enum setting_flag {
     SETTING_LATER =
         4,           /* its feature is not in this version: only the default will do */
     SETTING_OFF = 8, /* a listener that may be `off` */
-    SETTING_HTTPS = 16,   /* http:// only to this host */
-    SETTING_NO_PATH = 32, /* a URL that ends after the host */
+    SETTING_HTTPS = 16,       /* http:// only to this host */
+    SETTING_NO_PATH = 32,     /* a URL that ends after the host */
+    SETTING_SECRET_PATH = 64, /* of a secret's file: a credential of its name will do */
 };
 
 struct setting;
@@ -115,6 +116,10 @@ struct setting_raw *settings_gather(const char *env_file, struct setting_faults 
  * then names either. */
 void settings_fetch_secret(struct setting_raw *raws, size_t i,
                            struct setting_faults *f);
+
+/* The path of the credential of that name, if there is one, for a row that was not
+ * given. */
+void settings_find_credential(struct setting_raw *raws, size_t i);
 
 void settings_raws_free(struct setting_raw *raws);
 

@@ -329,6 +329,19 @@ void settings_fetch_secret(struct setting_raw *raws, size_t i, struct setting_fa
         raw->file = credential;
 }
 
+void settings_find_credential(struct setting_raw *raws, size_t i)
+{
+    struct setting_raw *raw = &raws[i];
+
+    if (raw->value)
+        return;
+    raw->value = credential_path(settings_table[i].name);
+    if (!raw->value)
+        return;
+    raw->len = strlen(raw->value);
+    raw->origin = SETTING_CREDENTIAL;
+}
+
 void settings_raws_free(struct setting_raw *raws)
 {
     for (size_t i = 0; i < settings_count; i++) {

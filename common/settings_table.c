@@ -48,10 +48,11 @@ const struct setting settings_table[] = {
 
     /* The license */
     {"STOPGAP_LICENSE_KEY_FILE", .kind = &settings_kind_path,
-     .at = AT(license_key_file), .programs = WORKER | CTL, .needed_by = WORKER,
+     .at = AT(license_key_file), .flags = SETTING_SECRET_PATH, .programs = WORKER | CTL,
+     .needed_by = WORKER,
      .meaning = "the signing key; its kind decides the license format"},
     {"STOPGAP_LICENSE_KEY_PASSPHRASE_FILE", .kind = &settings_kind_path,
-     .at = AT(license_key_passphrase_file), .flags = SETTING_LATER,
+     .at = AT(license_key_passphrase_file), .flags = SETTING_SECRET_PATH,
      .programs = WORKER | CTL, .meaning = "the passphrase of an encrypted signing key"},
     {"STOPGAP_LICENSE_TERM_DAYS", INT(1, LICENSE_TERM_DAYS_MAX),
      .at = AT(license_term_days), .fallback = "10", .programs = WORKER,

@@ -13,8 +13,10 @@
 #include "ctl.h"
 #include "license.h"
 #include "mem.h"
+#include "num.h"
 #include "out.h"
 #include "settings.h"
+#include "when.h"
 
 #define FILE_MAX ((size_t)1 << 20) /* a license, perhaps with the mail around it */
 
@@ -52,16 +54,20 @@ static char *public_path(const char *path)
 
 int cmd_keygen(struct ctl *c, int argc, char **argv)
 {
-    const char *type = NULL;
-    const struct arg_option own[] = {{"type", ARG_TEXT, &type}, {NULL, 0, NULL}};
+    const char *type = NULL, *size = NULL;
+    int64_t bits = 0;
+    const struct arg_option own[] = {
+        {"type", ARG_TEXT, &type}, {"bits", ARG_TEXT, &size}, {NULL, 0, NULL}};
     struct license_key *key = NULL;
     char *public;
     struct err e;
 
     if (ctl_args(c, argc, argv, own, 1, 1) < 0)
         return EXIT_USAGE;
+    if (size && !num_parse(size, 1, INT32_MAX, &bits))
+        return ctl_usage(c, "--bits \"%s\": no number", size);
     public = public_path(argv[0]);
-    if (license_keygen(argv[0], type ? type : "ed25519", &e) == 0)
+    if (license_keygen(argv[0], type ? type : "ed25519", bits, &e) == 0)
         key = license_key_load_public(public, &e);
     if (key && c->json)
         print_json(json_pack("{s:s, s:s, s:s}", "file", argv[0], "public", public,
@@ -170,9 +176,22 @@ static int64_t clock_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Of a license that counts days, a date: it means 00:00 on the server's clock. */
+static void claim_time(int64_t ms, bool days, char out[static OUT_TIME_MAX])
+{
+    char date[WHEN_TEXT_MAX];
+
+    if (!days) {
+        out_time(ms, out);
+        return;
+    }
+    when_format_date(when_day(ms), date);
+    (void)snprintf(out, OUT_TIME_MAX, "%.10s", date);
+}
+
 /* "no: it expired 3d04h ago" */
-static void validity(const struct license_claims *claims, int64_t now_ms, char *out,
-                     size_t size)
+static void validity(const struct license_claims *claims, bool days, int64_t now_ms,
+                     char *out, size_t size)
 {
     const struct {
         const char *before, *after;
@@ -184,20 +203,23 @@ static void validity(const struct license_claims *claims, int64_t now_ms, char *
     char span[OUT_TIME_MAX];
 
     out_span(forms[i].span, span);
-    (void)snprintf(out, size, "%s%s%s", forms[i].before, span, forms[i].after);
+    (void)snprintf(out, size, "%s%s%s%s", forms[i].before, span, forms[i].after,
+                   days ? ", on a server in UTC" : "");
 }
 
-static void print_claims(const struct license_claims *claims, const char *holds)
+static void print_claims(const struct license_claims *claims, bool days,
+                         const char *holds)
 {
     char users[24], ticket[24], issued[OUT_TIME_MAX], from[OUT_TIME_MAX];
-    char until[OUT_TIME_MAX];
+    char until[OUT_TIME_MAX], last[OUT_TIME_MAX];
     struct buf out;
 
     (void)snprintf(users, sizeof users, "%lld", (long long)claims->users);
     (void)snprintf(ticket, sizeof ticket, "%lld", (long long)claims->ticket_id);
     out_time(claims->issued_ms, issued);
-    out_time(claims->starts_ms, from);
-    out_time(claims->expires_ms, until);
+    claim_time(claims->starts_ms, days, from);
+    claim_time(claims->expires_ms, days, until);
+    claim_time(claims->expires_ms - WHEN_DAY_MS, days, last);
     buf_init(&out, OUT_MAX);
     out_field(&out, "license", claims->id);
     out_field(&out, "email", claims->email);
@@ -210,19 +232,21 @@ static void print_claims(const struct license_claims *claims, const char *holds)
     out_field(&out, "issued", issued);
     out_field(&out, "valid from", from);
     out_field(&out, "valid until", until);
+    if (days)
+        out_field(&out, "last full day", last);
     out_field(&out, "holds", holds);
     out_print(&out);
     buf_done(&out);
 }
 
-static void print_claims_json(const struct license_claims *l, bool holds,
+static void print_claims_json(const struct license_claims *l, bool days, bool holds,
                               const char *words)
 {
     char issued[OUT_TIME_MAX], from[OUT_TIME_MAX], until[OUT_TIME_MAX];
 
     out_time(l->issued_ms, issued);
-    out_time(l->starts_ms, from);
-    out_time(l->expires_ms, until);
+    claim_time(l->starts_ms, days, from);
+    claim_time(l->expires_ms, days, until);
     print_json(json_pack("{s:b, s:s, s:s, s:s, s:I, s:I, s:s, s:b, s:s, s:s, s:s, "
                          "s:s, s:s}",
                          "holds", holds, "reason", words, "license_id", l->id, "email",
@@ -232,17 +256,19 @@ static void print_claims_json(const struct license_claims *l, bool holds,
                          "valid_from", from, "valid_until", until));
 }
 
-static int print_verdict(const struct ctl *c, const struct license_claims *claims)
+static int print_verdict(const struct ctl *c, const struct license_key *key,
+                         const struct license_claims *claims)
 {
+    bool days = license_counts_days(license_key_format(key));
     int64_t now = clock_ms();
     bool holds = license_time_state(claims, now) == 0;
     char words[128];
 
-    validity(claims, now, words, sizeof words);
+    validity(claims, days, now, words, sizeof words);
     if (c->json)
-        print_claims_json(claims, holds, words);
+        print_claims_json(claims, days, holds, words);
     else
-        print_claims(claims, words);
+        print_claims(claims, days, words);
     return holds ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -276,7 +302,7 @@ int cmd_verify(struct ctl *c, int argc, char **argv)
     else if (license_verify(key, text.data, text.len, &claims, &e))
         code = refuse(c, argv[0], &e);
     else
-        code = print_verdict(c, &claims);
+        code = print_verdict(c, key, &claims);
 out:
     license_key_free(key);
     buf_done(&text);

@@ -64,8 +64,11 @@ static const struct command commands[] = {
      "  --watch  again every 2 s, until interrupted\n"},
     {"workers", cmd_workers, "the workers that are alive", "\n"},
     {"keygen", cmd_keygen, "make a signing key",
-     "FILE [--type ed25519]\n"
-     "Writes FILE, for its owner alone, and FILE.pub. Neither may exist.\n"},
+     "FILE [--type ed25519|rsa] [--bits N]\n"
+     "Writes FILE, for its owner alone, and FILE.pub. Neither may exist.\n"
+     "  --type ed25519  for PASETO licenses (default)\n"
+     "  --type rsa      for license files that GitLab imports\n"
+     "  --bits N        of an RSA key: 2048, 3072 or 4096 (default)\n"},
     {"key-id", cmd_key_id, "a key's id",
      "[FILE]\n"
      "FILE: a signing key or its FILE.pub (default: STOPGAP_LICENSE_KEY_FILE)\n"},

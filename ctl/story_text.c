@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "issue_advice.h"
+#include "license.h"
 #include "mem.h"
 #include "out.h"
 #include "story.h"
@@ -58,12 +59,28 @@ static void add_request(const struct job *j, struct buf *out)
     }
 }
 
+static void field_end(struct buf *out, const struct job *j, int64_t now_ms)
+{
+    char last[WHEN_TEXT_MAX], end[WHEN_TEXT_MAX], text[4 * WHEN_TEXT_MAX];
+
+    if (j->expires_ms <= 0 || !license_counts_days(j->license_format)) {
+        field_time(out, "valid until", j->expires_ms, now_ms);
+        return;
+    }
+    when_format_date(when_day(j->expires_ms) - 1, last);
+    when_format_date(when_day(j->expires_ms), end);
+    (void)snprintf(text, sizeof text,
+                   "%s, last full day; ends at 00:00 of %s on the customer's server",
+                   last, end);
+    out_field(out, "valid until", text);
+}
+
 static void add_license(const struct job *j, int64_t now_ms, struct buf *out)
 {
     out_field(out, "license", j->license_id);
     out_field(out, "key", j->key_id);
     field_time(out, "signed", j->issued_ms, now_ms);
-    field_time(out, "valid until", j->expires_ms, now_ms);
+    field_end(out, j, now_ms);
     out_field(out, "message-id", j->message_id);
     out_field(out, "mail server", j->steps[STEP_EMAIL].words);
     if (j->mail_arrived)

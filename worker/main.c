@@ -44,6 +44,21 @@ static int load_token(const struct worker *w, struct secret *token, struct err *
     return token->len ? 0 : err_set(e, ERR_CONFIG, 0, "%s: empty", path);
 }
 
+/* A license that counts days has lost up to one by the time it is signed, and another
+ * where the customer's date is ahead of UTC. */
+static int check_term(const struct settings *s, const struct license_key *key,
+                      struct err *e)
+{
+    int64_t least = license_key_least_days(key);
+
+    if (s->license_term_days >= least)
+        return 0;
+    return err_set(e, ERR_CONFIG, 0,
+                   "STOPGAP_LICENSE_TERM_DAYS: %lld: with this key at least %lld: the "
+                   "license would have ended already where the day begins early",
+                   (long long)s->license_term_days, (long long)least);
+}
+
 /* Reads what HUP reads again. On a fault nothing changes. */
 static int load_files(struct worker *w, struct err *e)
 {
@@ -56,7 +71,7 @@ static int load_files(struct worker *w, struct err *e)
     if (!templates || load_token(w, &token, e))
         goto out;
     key = license_key_load(s->license_key_file, s->license_key_passphrase_file, e);
-    if (!key)
+    if (!key || check_term(s, key, e))
         goto out;
     templates_free(w->templates);
     license_key_free(w->key);
@@ -65,8 +80,10 @@ static int load_files(struct worker *w, struct err *e)
     if (token.len)
         gitlab_set_token(w->gitlab, &token);
     templates = NULL;
+    key = NULL;
     rc = 0;
 out:
+    license_key_free(key);
     templates_free(templates);
     secret_done(&token);
     return rc;

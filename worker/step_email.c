@@ -143,8 +143,7 @@ static int build(struct task *t)
     };
 
     (void)snprintf(file, sizeof file, "ticket-%lld%s", (long long)m.ticket_id,
-                   strcmp(j->license_format, "gitlab") ? ".license"
-                                                       : ".gitlab-license");
+                   license_file_suffix(j->license_format));
     mail_message_id(&m, id);
     mem_set(&t->job.message_id, id);
     buf_done(&t->mail);

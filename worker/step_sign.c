@@ -1,13 +1,29 @@
-/* step_sign: makes the license from the record and Redis's clock, and reads it back.
- * The bytes are written together with the mail's intent, or with an end that comes
- * before. The caps count with the first intent: what never left is no license yet. */
+/* step_sign: makes the license from the record and Redis's clock, and reads it back;
+ * with an RSA key on a thread of libuv's pool. The bytes are written together with the
+ * mail's intent, or with an end that comes before. The caps count with the first
+ * intent: what never left is no license yet. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <uv.h>
 
 #include "license.h"
 #include "mem.h"
 #include "settings.h"
 #include "step.h"
+
+/* A signature that is being made. Nothing in it is shared while it is on a thread: the
+ * key is held, so that a HUP meanwhile does not take it away. */
+struct signing {
+    uv_work_t work;
+    struct task *task;
+    struct license_key *key;
+    struct license_claims claims;
+    struct buf text;
+    struct err err;
+    int rc;
+};
 
 static void add_cap(struct task *t, const char *kind, const char *whose, int64_t limit)
 {
@@ -35,7 +51,8 @@ void step_sign_caps(struct task *t)
     add_cap(t, "day", "", s->max_per_day);
 }
 
-static void keep(struct task *t, const struct license_claims *c, struct buf *text)
+static void keep(struct task *t, const struct license_key *key,
+                 const struct license_claims *c, const struct buf *text)
 {
     struct job *j = &t->job;
 
@@ -43,7 +60,7 @@ static void keep(struct task *t, const struct license_claims *c, struct buf *tex
     memcpy(j->license_id, c->id, sizeof j->license_id);
     memcpy(j->key_id, c->key_id, sizeof j->key_id);
     (void)snprintf(j->license_format, sizeof j->license_format, "%s",
-                   license_key_format(t->worker->key));
+                   license_key_format(key));
     j->issued_ms = c->issued_ms;
     j->expires_ms = c->expires_ms;
     if (!j->mail_date_ms || !j->mail_serial)
@@ -57,24 +74,73 @@ static void keep(struct task *t, const struct license_claims *c, struct buf *tex
     queue_write_int(&t->dirty, "mail_date_ms", j->mail_date_ms);
 }
 
-enum outcome step_sign(struct task *t)
+static struct signing *signing_new(struct task *t)
 {
     const struct settings *s = t->worker->settings;
     const struct request *r = &t->job.request;
-    struct license_claims claims;
+    struct signing *g = mem_new(1, sizeof *g);
     char id[JOB_ID_LEN + 1];
-    struct buf text;
-    int rc;
 
     job_id_make(id);
-    license_claims_make(&claims, id, s->license_issuer, r->email, r->users,
+    g->work.data = g;
+    g->task = t;
+    g->key = license_key_hold(t->worker->key);
+    license_claims_make(&g->claims, g->key, id, s->license_issuer, r->email, r->users,
                         r->ticket_id, worker_now_ms(t->worker), s->license_term_days);
-    buf_init(&text, LICENSE_TEXT_MAX);
-    rc = license_sign(t->worker->key, &claims, &text, &t->err);
-    if (rc == 0) {
-        keep(t, &claims, &text);
+    buf_init(&g->text, LICENSE_TEXT_MAX);
+    return g;
+}
+
+static void signing_free(struct signing *g)
+{
+    license_key_free(g->key);
+    buf_done(&g->text);
+    free(g);
+}
+
+static enum outcome conclude(struct signing *g)
+{
+    struct task *t = g->task;
+    enum outcome outcome = OUTCOME_FAILED;
+
+    if (g->rc == 0) {
+        keep(t, g->key, &g->claims, &g->text);
         task_mark(t, STEP_SIGN, "");
+        outcome = OUTCOME_DONE;
+    } else {
+        t->err = g->err;
     }
-    buf_done(&text);
-    return rc == 0 ? OUTCOME_DONE : OUTCOME_FAILED;
+    signing_free(g);
+    return outcome;
+}
+
+/* On a thread: touches nothing but *g. */
+static void on_work(uv_work_t *work)
+{
+    struct signing *g = work->data;
+
+    g->rc = license_sign(g->key, &g->claims, &g->text, &g->err);
+}
+
+static void on_signed(uv_work_t *work, int status)
+{
+    struct signing *g = work->data;
+    struct task *t = g->task;
+
+    (void)status; /* nobody cancels it */
+    if (t->worker->closing)
+        signing_free(g); /* the job is left to the lease */
+    else
+        task_resume(t, conclude(g));
+}
+
+enum outcome step_sign(struct task *t)
+{
+    struct signing *g = signing_new(t);
+
+    if (license_key_is_slow(g->key) &&
+        uv_queue_work(t->worker->loop, &g->work, on_work, on_signed) == 0)
+        return OUTCOME_PENDING;
+    on_work(&g->work);
+    return conclude(g);
 }

@@ -123,7 +123,7 @@ static void on_claims(const char *input, size_t len)
     struct err e;
     size_t half = len / 2;
 
-    license_claims_make(&c, "01JD6Q5Z3K8V4N2M7P9R0T1W2X", "", "", (int64_t)len, 1,
+    license_claims_make(&c, key, "01JD6Q5Z3K8V4N2M7P9R0T1W2X", "", "", (int64_t)len, 1,
                         INT64_C(1769860800000), 10);
     memcpy(c.issuer, input, half < sizeof c.issuer ? half : sizeof c.issuer - 1);
     memcpy(c.email, input + half,

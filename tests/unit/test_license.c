@@ -69,7 +69,8 @@ static int setup(void **state)
     (void)snprintf(public_path, sizeof public_path, "%s.pub", path);
     put(path, SECRET "\n", 0600);
     key = load();
-    license_claims_make(&claims, ID, "stopgap", "jane@example.com", 25, 4711, NOW, 10);
+    license_claims_make(&claims, key, ID, "stopgap", "jane@example.com", 25, 4711, NOW,
+                        10);
     buf_init(&text, LICENSE_TEXT_MAX);
     return 0;
 }
@@ -166,7 +167,7 @@ static void test_claims(void **state)
     assert_int_equal(claims.expires_ms, claims.issued_ms + 10 * DAY);
     assert_string_equal(claims.plan, "ultimate");
     assert_true(claims.trial);
-    license_claims_make(&claims, ID, "i", "a@b.c", 1, 1, NOW, 1);
+    license_claims_make(&claims, key, ID, "i", "a@b.c", 1, 1, NOW, 1);
     assert_int_equal(claims.expires_ms, claims.issued_ms + DAY);
 }
 
@@ -185,12 +186,12 @@ static void test_key_says_what_it_is(void **state)
 
     (void)state;
     assert_string_equal(license_key_format(key), "stopgap");
-    assert_string_equal(license_file_suffix(key), ".license");
+    assert_string_equal(license_file_suffix("stopgap"), ".license");
     assert_memory_equal(license_key_id(key), "k4.pid.", 7);
     assert_int_equal(strlen(license_key_id(key)), 51);
     buf_init(&b, 200);
     license_key_public_text(key, &b);
-    assert_string_equal(b.data, PUBLIC);
+    assert_string_equal(b.data, PUBLIC "\n");
     buf_done(&b);
 }
 
@@ -566,11 +567,10 @@ static void test_wrong_key_files(void **state)
         {"k4.secret-pw.AAAA", "encrypted with a password"},
         {"k2.secret.AAAA", "version 2"},
         {"k4.pid.AAAA", "the id of a key"},
-        {"-----BEGIN RSA PRIVATE KEY-----\nMII", "makes no GitLab license files"},
-        {"-----BEGIN PRIVATE KEY-----\nMIIEv", "makes no GitLab license files"},
-        {"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIE", "Ed25519 key in PEM"},
-        {"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMII", "makes no GitLab license files"},
-        {"-----BEGIN PUBLIC KEY-----\nMCow", "a public key in PEM"},
+        {"-----BEGIN EC PRIVATE KEY-----\nMHc", "an EC key in PEM"},
+        {"-----BEGIN OPENSSH PRIVATE KEY-----\nb3B", "an OpenSSH key"},
+        {"-----BEGIN CERTIFICATE-----\nMII", "a certificate"},
+        {"-----BEGIN PUBLIC KEY-----\nMCow", "holds a public key"},
         {BEGIN, "a license, not a key"},
     };
 
@@ -664,7 +664,7 @@ static void test_keygen(void **state)
 
     (void)state;
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(license_keygen(path, "ed25519", &e), 0);
+    assert_int_equal(license_keygen(path, "ed25519", 0, &e), 0);
     expect_mode(path, 0600);
     expect_mode(public_path, 0644);
     k = load();
@@ -681,16 +681,16 @@ static void test_keygen_never_overwrites(void **state)
     struct err e;
 
     (void)state;
-    assert_int_equal(license_keygen(path, "ed25519", &e), -1);
+    assert_int_equal(license_keygen(path, "ed25519", 0, &e), -1);
     expect_words(&e, ERR_CONFIG, "is there already");
     assert_int_equal(access(public_path, F_OK), -1);
     license_key_free(load()); /* still the old one */
     assert_int_equal(unlink(path), 0);
     put(public_path, "mine", 0644);
-    assert_int_equal(license_keygen(path, "ed25519", &e), -1);
+    assert_int_equal(license_keygen(path, "ed25519", 0, &e), -1);
     expect_words(&e, ERR_CONFIG, public_path);
     assert_int_equal(access(path, F_OK), -1);
-    assert_int_equal(license_keygen("/nowhere/key", "ed25519", &e), -1);
+    assert_int_equal(license_keygen("/nowhere/key", "ed25519", 0, &e), -1);
     expect_words(&e, ERR_CONFIG, "No such file");
 }
 
@@ -700,8 +700,10 @@ static void test_keygen_types(void **state)
 
     (void)state;
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(license_keygen(path, "rsa", &e), -1);
-    expect_words(&e, ERR_CONFIG, "\"ed25519\" only");
+    assert_int_equal(license_keygen(path, "dsa", 0, &e), -1);
+    expect_words(&e, ERR_CONFIG, "there are \"ed25519\" and \"rsa\"");
+    assert_int_equal(license_keygen(path, "ed25519", 2048, &e), -1);
+    expect_words(&e, ERR_CONFIG, "no --bits");
     assert_int_equal(access(path, F_OK), -1);
 }
 
