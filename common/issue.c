@@ -9,6 +9,7 @@
 #include "issue_advice.h"
 #include "license.h"
 #include "markdown.h"
+#include "template_builtin.h"
 #include "when.h"
 
 #define WORDS_MAX 1000 /* characters of foreign text in a line */
@@ -148,6 +149,16 @@ static void add_fenced(struct buf *out, const char *heading, const char *text)
     markdown_fence(out, text, strlen(text));
 }
 
+/* The license, and what to tell a customer who asks how to install it. */
+static void add_license(struct buf *out, const struct job *j)
+{
+    if (!j->license || !j->license[0])
+        return;
+    add_heading(out, "How to install it, as the mail says");
+    buf_addf(out, "%s\n\n", template_builtin_install(j->license_format));
+    add_fenced(out, "Copy of the license", j->license);
+}
+
 void issue_marker(const char *job_id, struct buf *out)
 {
     buf_addf(out, "Job: %s", job_id);
@@ -179,7 +190,7 @@ void issue_success_text(const struct job *j, struct buf *out)
     buf_addc(out, '\n');
     add_fenced(out, "Please note", j->warning);
     add_fenced(out, "Note of the requester", j->request.note);
-    add_fenced(out, "Copy of the license", j->license);
+    add_license(out, j);
     add_marks(out, j);
 }
 
@@ -286,7 +297,7 @@ void issue_failed_text(const struct job *j, bool late, struct buf *out)
     add_fenced(out, "Please note", j->warning);
     add_fenced(out, "Note of the requester", j->request.note);
     add_raw(out, j);
-    add_fenced(out, "Copy of the license", j->license);
+    add_license(out, j);
     add_marks(out, j);
 }
 

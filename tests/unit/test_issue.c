@@ -147,6 +147,25 @@ static void test_long_title_is_cut_in_the_address(void **state)
     buf_done(&b);
 }
 
+/* A GitLab license counts days by the customer's clock; its steps are GitLab's. */
+static void test_gitlab_license(void **state)
+{
+    struct job j = sent_job();
+    struct buf b;
+
+    (void)state;
+    strcpy(j.license_format, "gitlab");
+    j.expires_ms = 1770681600000;
+    buf_init(&b, ISSUE_TEXT_MAX);
+    issue_success_text(&j, &b);
+    assert_has(&b,
+               "- **Last full day:** 2026-02-09; ends at 00:00 of 2026-02-10 on the "
+               "clock of the customer's server\n");
+    assert_has(&b, "section Add License");
+    assert_null(strstr(b.data, "**Ends:**"));
+    buf_done(&b);
+}
+
 static void test_success_golden(void **state)
 {
     struct job j = sent_job();
@@ -553,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_titles),
         cmocka_unit_test(test_hostile_titles),
         cmocka_unit_test(test_long_title_is_cut_in_the_address),
+        cmocka_unit_test(test_gitlab_license),
         cmocka_unit_test(test_success_golden),
         cmocka_unit_test(test_failed_golden),
         cmocka_unit_test(test_success_says),

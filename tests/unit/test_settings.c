@@ -169,7 +169,6 @@ static const struct {
     {"STOPGAP_LICENSE_TERM_DAYS", "11", "from 1 to 10"},
     {"STOPGAP_LICENSE_TERM_DAYS", "0", "from 1 to 10"},
     {"STOPGAP_LICENSE_KEY_FILE", "a\nb", "a control character"},
-    {"STOPGAP_LICENSE_KEY_PASSPHRASE_FILE", "/x", "not in this version yet"},
     {"STOPGAP_LICENSE_ISSUER", "\xff", "not printable UTF-8"},
     {"STOPGAP_SMTP_URL", "mail.example.com:25", "neither smtp:// nor smtps://"},
     {"STOPGAP_SMTP_URL", "smtp://h/x", "no valid"},

@@ -180,6 +180,26 @@ static void test_credential(void **state)
     settings_free(s);
 }
 
+/* A key's file is not read here: its credential's path takes the place of the value. */
+static void test_credential_of_a_path(void **state)
+{
+    struct settings *s;
+
+    (void)state;
+    set_worker();
+    set("STOPGAP_LICENSE_KEY_PASSPHRASE_FILE", "/elsewhere");
+    assert_int_equal(unsetenv("STOPGAP_LICENSE_KEY_FILE"), 0);
+    assert_null(load_file(PROGRAM_WORKER, NULL));
+    assert_says("STOPGAP_LICENSE_KEY_FILE: required and not set");
+    (void)write_file("stopgap_license_key_file", "key", 0600);
+    (void)write_file("stopgap_license_key_passphrase_file", "word", 0600);
+    set("CREDENTIALS_DIRECTORY", folder);
+    s = must_load(PROGRAM_WORKER);
+    assert_non_null(strstr(s->license_key_file, "/stopgap_license_key_file"));
+    assert_string_equal(s->license_key_passphrase_file, "/elsewhere");
+    settings_free(s);
+}
+
 /* One env file serves all programs, but only the worker may read its secrets. */
 static void test_foreign_secrets(void **state)
 {
@@ -347,6 +367,7 @@ int main(int argc, char **argv)
         T(test_secret_file),
         T(test_secret_file_faults),
         T(test_credential),
+        T(test_credential_of_a_path),
         T(test_foreign_secrets),
         T(test_print_shows_no_secret),
         T(test_print_unset_and_default),
