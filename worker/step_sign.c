@@ -6,17 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uv.h>
-
 #include "license.h"
 #include "mem.h"
 #include "settings.h"
 #include "step.h"
+#include "worker_pool.h"
 
 /* A signature that is being made. Nothing in it is shared while it is on a thread: the
  * key is held, so that a HUP meanwhile does not take it away. */
 struct signing {
-    uv_work_t work;
     struct task *task;
     struct license_key *key;
     struct license_claims claims;
@@ -82,7 +80,6 @@ static struct signing *signing_new(struct task *t)
     char id[JOB_ID_LEN + 1];
 
     job_id_make(id);
-    g->work.data = g;
     g->task = t;
     g->key = license_key_hold(t->worker->key);
     license_claims_make(&g->claims, g->key, id, s->license_issuer, r->email, r->users,
@@ -115,19 +112,18 @@ static enum outcome conclude(struct signing *g)
 }
 
 /* On a thread: touches nothing but *g. */
-static void on_work(uv_work_t *work)
+static void make(void *arg)
 {
-    struct signing *g = work->data;
+    struct signing *g = arg;
 
     g->rc = license_sign(g->key, &g->claims, &g->text, &g->err);
 }
 
-static void on_signed(uv_work_t *work, int status)
+static void on_signed(void *arg)
 {
-    struct signing *g = work->data;
+    struct signing *g = arg;
     struct task *t = g->task;
 
-    (void)status; /* nobody cancels it */
     if (t->worker->closing)
         signing_free(g); /* the job is left to the lease */
     else
@@ -139,8 +135,8 @@ enum outcome step_sign(struct task *t)
     struct signing *g = signing_new(t);
 
     if (license_key_is_slow(g->key) &&
-        uv_queue_work(t->worker->loop, &g->work, on_work, on_signed) == 0)
+        worker_pool_run(t->worker->loop, make, on_signed, g) == 0)
         return OUTCOME_PENDING;
-    on_work(&g->work);
+    make(g);
     return conclude(g);
 }

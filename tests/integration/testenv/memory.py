@@ -2,7 +2,17 @@
 
 import re
 
-HUGE = 1 << 30  # what sanitizers reserve and do not use
+from . import process
+
+HUGE = 1 << 30  # reserved, not used
+
+
+def is_sanitized(name):
+    try:
+        with open(process.program(name), "rb") as f:
+            return b"__asan_init" in f.read()
+    except FileNotFoundError:
+        return False
 
 
 def regions(pid):
