@@ -518,8 +518,11 @@ def test_keygen(folder):
                       (["key-id"], {"STOPGAP_LICENSE_KEY_FILE": path})):
         assert ctl.run(*args, env=env).out.strip() == key_id
     assert "not overwritten" in ctl.run("keygen", path, status=2).err
-    assert "this version" in ctl.run("keygen", path + "2", "--type", "rsa", status=2).err
-    assert not os.path.exists(path + "2")
+    for words, args in (("ed25519", ["--type", "dsa"]), ("no --bits", ["--bits", 2048]),
+                        ("2048, 3072", ["--type", "rsa", "--bits", 1024]),
+                        ("no number", ["--type", "rsa", "--bits", "big"])):
+        assert words in ctl.run("keygen", path + "2", *args, status=2).err
+        assert not os.path.exists(path + "2")
     os.chmod(path, 0o644)
     assert "chmod 600" in ctl.run("key-id", path, status=2).err
 
