@@ -191,12 +191,14 @@ static void test_credential_of_a_path(void **state)
     assert_int_equal(unsetenv("STOPGAP_LICENSE_KEY_FILE"), 0);
     assert_null(load_file(PROGRAM_WORKER, NULL));
     assert_says("STOPGAP_LICENSE_KEY_FILE: required and not set");
+    set_worker(); /* secrets were wiped as they were read */
+    assert_int_equal(unsetenv("STOPGAP_LICENSE_KEY_FILE"), 0);
     (void)write_file("stopgap_license_key_file", "key", 0600);
-    (void)write_file("stopgap_license_key_passphrase_file", "word", 0600);
     set("CREDENTIALS_DIRECTORY", folder);
     s = must_load(PROGRAM_WORKER);
     assert_non_null(strstr(s->license_key_file, "/stopgap_license_key_file"));
     assert_string_equal(s->license_key_passphrase_file, "/elsewhere");
+    assert_int_equal(unlink(s->license_key_file), 0);
     settings_free(s);
 }
 
