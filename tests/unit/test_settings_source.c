@@ -265,7 +265,8 @@ static void test_print_unset_and_default(void **state)
 static void test_help_names_all(void **state)
 {
     (void)state;
-    settings_help(PROGRAM_WORKER | PROGRAM_WEBHOOK | PROGRAM_CTL, &text);
+    settings_help(PROGRAM_WORKER | PROGRAM_WEBHOOK | PROGRAM_CTL | PROGRAM_RECONCILE,
+                  &text);
     assert_false(text.failed);
     for (size_t i = 0; i < settings_count; i++)
         assert_says(settings_table[i].name);
