@@ -53,7 +53,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all clean check demo unit lint fuzz fuzz-smoke fuzz-targets headers help
+.PHONY: all bench clean check demo unit lint fuzz fuzz-smoke fuzz-targets headers help
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -121,7 +121,17 @@ fuzz-smoke: fuzz
 	    { cat build-fuzz/$$t.log; exit 1; }; \
 	  printf '  FUZZ %s: %s\n' $$t "$$(tail -n 1 build-fuzz/$$t.log)"; done
 
--include $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(WEBHOOK_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
+# The benchmark: apart from the tests, since its figures say nothing on a busy machine.
+BENCH_ARGS ?=
+BENCH_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
+$(BUILD)/bench-sink: $(BENCH_OBJ) $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(HARDEN_LD) $^ $(LIBS) -o $@
+
+bench: all $(BUILD)/bench-sink
+	$(Q)/usr/bin/python3 tests/bench/bench.py --build $(BUILD) --json $(BUILD)/bench.json $(BENCH_ARGS)
+
+-include $(BENCH_OBJ:.o=.d) $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(WEBHOOK_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
 
 check:
 	./scripts/test.sh
@@ -145,6 +155,7 @@ help:
 	@echo 'make check      ./scripts/test.sh: everything that CI runs'
 	@echo 'make demo       ./scripts/demo.sh: the main job, shown'
 	@echo 'make unit       unit tests, built only'
+	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'
 	@echo 'make fuzz       fuzz targets, built with clang into build-fuzz/'
 	@echo 'make fuzz-smoke each fuzz target on its corpus for FUZZ_SECONDS (5)'
