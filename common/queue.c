@@ -270,18 +270,40 @@ int queue_point_at(struct queue *q, const struct job *job, const char *event,
     return queue_call_eval(q, &a, QUEUE_POINT_AT, queue_on_done, c, e);
 }
 
-int queue_disown(struct queue *q, const char *const *ids, size_t count,
-                 queue_done_fn fn, void *arg, struct err *e)
+/* A script about jobs of this worker. */
+static int call_with_ids(struct queue *q, enum queue_script script,
+                         const char *const *ids, size_t count, queue_done_fn fn,
+                         void *arg, struct err *e)
 {
     struct queue_call *c = queue_call_new(arg);
     struct queue_args a;
+    struct buf list;
+    int rc;
 
     c->fn.done = fn;
+    buf_init(&list, count * (JOB_ID_LEN + 1));
+    for (size_t i = 0; i < count; i++) {
+        buf_adds(&list, ids[i]);
+        buf_addc(&list, ' ');
+    }
     queue_args_begin(&a, q);
     queue_arg_str(&a, q->wid);
-    for (size_t i = 0; i < count; i++)
-        queue_arg_str(&a, ids[i]);
-    return queue_call_eval(q, &a, QUEUE_DISOWN, queue_on_done, c, e);
+    queue_arg_bytes(&a, list.data, list.len);
+    rc = queue_call_eval(q, &a, script, queue_on_done, c, e);
+    buf_done(&list);
+    return rc;
+}
+
+int queue_disown(struct queue *q, const char *const *ids, size_t count,
+                 queue_done_fn fn, void *arg, struct err *e)
+{
+    return call_with_ids(q, QUEUE_DISOWN, ids, count, fn, arg, e);
+}
+
+int queue_show(struct queue *q, const char *const *ids, size_t count, queue_done_fn fn,
+               void *arg, struct err *e)
+{
+    return call_with_ids(q, QUEUE_SHOW, ids, count, fn, arg, e);
 }
 
 int queue_reap_worker(struct queue *q, const char *wid, queue_done_fn fn, void *arg,

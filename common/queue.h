@@ -208,6 +208,10 @@ int queue_follow_done(struct queue *q, const char *kind, const char *id,
 int queue_disown(struct queue *q, const char *const *ids, size_t count,
                  queue_done_fn fn, void *arg, struct err *e) MUST_CHECK;
 
+/* Writes anew what people see of these jobs, those that are in this worker's hands. */
+int queue_show(struct queue *q, const char *const *ids, size_t count, queue_done_fn fn,
+               void *arg, struct err *e) MUST_CHECK;
+
 /* Takes back all jobs of a worker that is known to be dead. */
 int queue_reap_worker(struct queue *q, const char *wid, queue_done_fn fn, void *arg,
                       struct err *e) MUST_CHECK;

@@ -72,6 +72,7 @@ static const struct {
     [QUEUE_BEAT] = {REPLY_INT, 2, 7, 7},
     [QUEUE_TAKE] = {REPLY_STRING, 0, 4, SIZE_MAX},
     [QUEUE_DISOWN] = {REPLY_INT, INT64_MAX, 1, 1},
+    [QUEUE_SHOW] = {REPLY_INT, INT64_MAX, 1, 1},
     [QUEUE_SAVE] = {REPLY_INT, 4, 1, 2},
     [QUEUE_CLAIM_KEYS] = {REPLY_STRING, 0, 1, SIZE_MAX},
     [QUEUE_FINISH] = {REPLY_INT, 2, 1, 1},

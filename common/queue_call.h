@@ -7,7 +7,7 @@
 #include "queue.h"
 #include "queue_lua.h"
 
-#define QUEUE_ARGS_MAX 1100 /* beside a few others, the id of every job in flight */
+#define QUEUE_ARGS_MAX 160 /* twice a QUEUE_WRITE_MAX, its deletions, and some more */
 
 struct queue {
     struct redis *redis;

@@ -13,6 +13,7 @@ enum queue_script {
     QUEUE_TAKE,
     QUEUE_REAP_WORKER,
     QUEUE_DISOWN,
+    QUEUE_SHOW,
     QUEUE_SAVE,
     QUEUE_CLAIM_KEYS,
     QUEUE_FINISH,

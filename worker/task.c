@@ -62,6 +62,7 @@ void task_mark(struct task *t, enum job_step step, const char *words)
     struct job_step_mark *mark = &t->job.steps[step];
     struct buf text;
 
+    t->unseen = true;
     mark->at_ms = worker_now_ms(t->worker);
     mark->took_ms = worker_loop_ms(t->worker) - t->step_since_ms;
     mem_set(&mark->words, words);
@@ -340,6 +341,7 @@ static struct task *task_new(struct worker *w, struct job *job)
     t->worker = w;
     t->job = *job;
     *job = (struct job){0};
+    t->unseen = true;
     t->late_step = STEP_COUNT;
     t->taken_ms = t->step_since_ms = worker_loop_ms(w);
     queue_write_init(&t->dirty);

@@ -31,6 +31,7 @@ struct task {
     struct task *next, *prev; /* in worker->tasks */
     struct job job;
     bool solo;
+    bool unseen; /* it has moved since people were last shown (views.c) */
     enum job_step at;
     bool pending;          /* a step or the end waits for its completion */
     int64_t step_since_ms; /* loop clock */

@@ -19,6 +19,7 @@
 #include "smtp.h"
 #include "step.h"
 #include "task.h"
+#include "views.h"
 
 #define WAIT_MS 30000         /* of one blocking wait; its end costs one command */
 #define REDIS_TIMEOUT_MS 5000 /* a silent server is given up after this */
@@ -299,6 +300,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     w->paused = b->paused;
     unblock_tasks(w);
     claims_check(w, b->held);
+    views_refresh(w);
     if (b->follow_due_ms >= 0)
         follow_due(w->follow, b->follow_due_ms - w->redis_offset_ms);
     if (!w->taking && b->due_ms >= 0)

@@ -15,20 +15,21 @@ local function adopt(entry, fresh, late)
   else
     id = fresh
   end
-  call('HSET', job(id), 'v', '1', 'state', 'queued', 'raw', raw, 'accepted_ms', int(now),
+  call('HSET', job(id), 'v', '1', 'state', 'queued', 'raw', raw, 'accepted_ms', stamp,
     'attempt', '0', 'fence', '0')
   if clash then call('HSET', job(id), 'clash', clash) end
   call('ZADD', P .. 'follow', now + late, 'late ' .. id)
   call('LPUSH', P .. 'pending', id)
-  count('adopted')
+  return true
 end
 
 -- seed: random text, from which fresh ids are made.
 local function adopt_all(seed, most, late)
-  for i = 1, tonumber(most) do
-    local entry = call('LINDEX', P .. 'inbox', -1)
-    if not entry then return end
-    adopt(entry, string.sub(redis.sha1hex(seed .. i), 1, 26), tonumber(late))
+  local entries, n = call('LRANGE', P .. 'inbox', -tonumber(most), -1), 0
+  for i = 1, #entries do -- the oldest stands at the right end
+    local fresh = string.sub(redis.sha1hex(seed .. i), 1, 26)
+    if adopt(entries[#entries+1-i], fresh, tonumber(late)) then n = n + 1 end
     call('RPOP', P .. 'inbox')
   end
+  if n > 0 then count('adopted', n) end
 end

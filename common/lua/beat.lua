@@ -6,7 +6,7 @@ shrink()
 local wid = ARGV[1]
 local old = call('ZSCORE', P .. 'workers', wid)
 call('ZADD', P .. 'workers', now+tonumber(ARGV[2]), wid)
-call('HSET', P .. 'winfo:' .. wid, 'beat_ms', int(now), unpack(ARGV, 7))
+call('HSET', P .. 'winfo:' .. wid, 'beat_ms', stamp, unpack(ARGV, 7))
 call('PEXPIRE', P .. 'winfo:' .. wid, 60000+10*tonumber(ARGV[2]))
 call('HSET', P .. 'cfg', 'retention_ms', ARGV[4])
 adopt_all(ARGV[5], ARGV[6], ARGV[3])

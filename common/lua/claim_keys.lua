@@ -3,15 +3,21 @@
 -- who
 -- -> {'OK', earlier ids...} | {'DUP'|'REPLAY'|'RERUN'|'SPENT', first id} (this job
 -- has ended as a duplicate) | {'CLASH', first id} | {'LOST'}
-local id, wid, fence, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[9]
+local id, wid, fence = ARGV[1], ARGV[2], ARGV[3]
 local j = job(id)
 local f = call('HMGET', j, 'owner', 'fence', 'raw', 'accepted_ms', 'clash')
 if f[1] ~= wid or f[2] ~= fence then return {'LOST'} end
 shrink()
-call('HSET', j, 'req', ARGV[4], 'digest', ARGV[5], 'ticket', ARGV[8])
+local function keep_request(...)
+  call('HSET', j, 'req', ARGV[4], 'digest', ARGV[5], 'ticket', ARGV[8], ...)
+end
+local function clash(first)
+  keep_request()
+  return {'CLASH', first}
+end
 local function duplicate(kind, first, words)
   ended(id)
-  call('HSET', j, 'dup_of', first, 'last', wid .. ' ' .. fence .. ' dup')
+  keep_request('dup_of', first, 'last', wid .. ' ' .. fence .. ' dup')
   call('HDEL', j, 'owner')
   call('LREM', P .. 'proc:' .. wid, 1, id)
   event(id, 'duplicate of ' .. first .. ': ' .. words)
@@ -24,7 +30,7 @@ if f[5] then
   if call('HGET', job(f[5]), 'digest') == ARGV[5] then
     return duplicate('REPLAY', f[5], 'the same request came again')
   end
-  return {'CLASH', f[5]}
+  return clash(f[5])
 end
 if ARGV[6] ~= '' then
   local key = P .. 'idem:' .. ARGV[6]
@@ -34,9 +40,9 @@ if ARGV[6] ~= '' then
     if digest == ARGV[5] then
       return duplicate('REPLAY', first, 'the same request came again')
     end
-    if digest then return {'CLASH', first} end
+    if digest then return clash(first) end
   end
-  call('SET', key, id, 'PX', keep)
+  call('SET', key, id, 'PX', ARGV[9])
   call('HSET', j, 'idem', ARGV[6])
 end
 local same = P .. 'same:' .. ARGV[7]
@@ -60,7 +66,7 @@ if first and first ~= id then
       call('HSET', job(first), 'raw', f[3], 'accepted_ms', f[4])
       call('HDEL', job(first), 'req', 'digest', 's:validate', 'clash')
       if ARGV[6] ~= '' then -- the key goes with the bytes: else each would be the
-        call('SET', P .. 'idem:' .. ARGV[6], first, 'PX', keep) -- other's replay
+        call('SET', P .. 'idem:' .. ARGV[6], first, 'PX', ARGV[9]) -- other's replay
         call('HSET', job(first), 'idem', ARGV[6])
       end
     end
@@ -74,7 +80,7 @@ if first and first ~= id then
     return duplicate('RERUN', first, 'it had failed and runs again')
   end
 end
-call('SET', same, id, 'PX', keep)
+call('SET', same, id, 'PX', ARGV[9])
 local tickets = P .. 'ticket:' .. ARGV[8]
 local out = {'OK'}
 for _, other in ipairs(call('ZRANGE', tickets, -50, -1)) do
@@ -82,7 +88,6 @@ for _, other in ipairs(call('ZRANGE', tickets, -50, -1)) do
   if other ~= id and o[1] then out[#out+1] = other end
 end
 of_ticket(id, ARGV[8])
-call('HSET', j, 'same', ARGV[7])
-if #out > 1 then call('HSET', j, 'earlier', table.concat(out, ' ', 2)) end
-view(id)
+if #out > 1 then keep_request('same', ARGV[7], 'earlier', table.concat(out, ' ', 2))
+else keep_request('same', ARGV[7]) end
 return out

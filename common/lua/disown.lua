@@ -1,8 +1,8 @@
 -- uses: prelude view
--- ARGV wid, the ids that this worker has -> {how many others were in its hands}
+-- ARGV wid, the jobs that this worker has "id id..." -> {how many others were in its hands}
 -- Claims whose answer it never read go back as if they had not been made.
 local wid, known, n = ARGV[1], {}, 0
-for i = 2, #ARGV do known[ARGV[i]] = true end
+for id in string.gmatch(ARGV[2], '%S+') do known[id] = true end
 shrink()
 for _, id in ipairs(call('LRANGE', P .. 'proc:' .. wid, 0, -1)) do
   if not known[id] then

@@ -10,6 +10,6 @@ local function due(wid, reaping)
     end
   end
   earlier('delayed', '-inf')
-  earlier('workers', reaping and '-inf' or int(now))
+  earlier('workers', reaping and '-inf' or stamp)
   return at
 end

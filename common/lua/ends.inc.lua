@@ -2,44 +2,50 @@
 -- issues of its ticket closed. The caller takes the job out of where it was, afterwards.
 -- A request that could not be read has a ticket all the same, if that much was readable.
 local function of_ticket(id, ticket)
-  local keep = call('HGET', P .. 'cfg', 'retention_ms') or '2592000000'
-  call('ZADD', P .. 'ticket:' .. ticket, 'NX', now, id)
-  call('PEXPIRE', P .. 'ticket:' .. ticket, keep)
+  call('ZADD', P .. 'ticket:' .. ticket, 'NX', stamp, id)
+  call('PEXPIRE', P .. 'ticket:' .. ticket, keep())
 end
 
-local function failed(id)
+-- Puts the id where ended jobs are; the caller writes the fields that say so.
+local function to_end(id, state)
+  call('ZADD', P .. state, stamp, id)
+  count(state)
+  return {'state', state, 'ended_ms', stamp}
+end
+
+-- The record says by now that it failed.
+local function tell_failure(id)
   local ticket = call('HGET', job(id), 'ticket')
   if ticket then of_ticket(id, ticket) end
-  call('ZADD', P .. 'failed', now, id)
-  call('HSET', job(id), 'state', 'failed', 'ended_ms', int(now))
   call('HDEL', job(id), 'fixed_by')
   call('ZREM', P .. 'follow', 'late ' .. id)
-  call('ZADD', P .. 'follow', now, 'report ' .. id)
-  count('failed')
+  call('ZADD', P .. 'follow', stamp, 'report ' .. id)
 end
 
-local function solve(id, by)
-  local f = call('HMGET', job(id), 'report_iid', 'i:report', 'report_closed')
-  if (f[1] or f[2]) and f[3] ~= '1' then
+local REPORTED = {'report_iid', 'i:report', 'report_closed'}
+
+-- f: the fields REPORTED of it, if the caller has them.
+local function solve(id, by, f)
+  f = f or read(job(id), REPORTED)
+  if (f.report_iid or f['i:report']) and f.report_closed ~= '1' then
     call('HSET', job(id), 'fixed_by', by)
-    call('ZADD', P .. 'follow', now, 'report ' .. id)
+    call('ZADD', P .. 'follow', stamp, 'report ' .. id)
   else
     call('ZREM', P .. 'follow', 'report ' .. id)
   end
 end
 
 local function ended(id)
-  call('ZADD', P .. 'done', now, id)
-  call('HSET', job(id), 'state', 'done', 'ended_ms', int(now))
+  call('HSET', job(id), unpack(to_end(id, 'done')))
   call('ZREM', P .. 'follow', 'late ' .. id)
-  count('done')
 end
 
-local function succeeded(id)
-  ended(id)
-  local ticket = call('HGET', job(id), 'ticket')
-  if not ticket then return end
-  for _, other in ipairs(call('ZRANGE', P .. 'ticket:' .. ticket, -50, -1)) do
-    solve(other, id)
+-- f: what the record said before: ticket, s:email and REPORTED. The late report went when
+-- the mail's result was saved.
+local function tell_success(id, f)
+  if not f['s:email'] then call('ZREM', P .. 'follow', 'late ' .. id) end
+  if not f.ticket then return end
+  for _, other in ipairs(call('ZRANGE', P .. 'ticket:' .. f.ticket, -50, -1)) do
+    solve(other, id, other == id and f)
   end
 end

@@ -9,7 +9,7 @@ if call('EXISTS', r) == 1 then
     if not again then review(id) end
   elseif not again then
     local f = call('HMGET', r, 'count', 'taken')
-    call('HSET', r, 'told_ms', int(now))
+    call('HSET', r, 'told_ms', stamp)
     again = f[1] ~= f[2] and now + PAUSE -- more have come meanwhile
   end
 end

@@ -7,7 +7,7 @@
 -- dies with it loses nothing. Reports that share an issue need nobody: they end here.
 local out = {now, -1}
 local most, hold = tonumber(ARGV[1]), now + tonumber(ARGV[2])
-local ready = call('ZRANGEBYSCORE', P .. 'follow', '-inf', int(now), 'LIMIT', 0, 200)
+local ready = call('ZRANGEBYSCORE', P .. 'follow', '-inf', stamp, 'LIMIT', 0, 200)
 
 local function shares(id, f)
   return f[1] == 'failed' and f[6] == 'invalid' and not f[3] and not f[4]
@@ -17,7 +17,7 @@ end
 local function give(m, kind, id, f)
   local r = record(kind, id)
   call('ZADD', P .. 'follow', hold, m)
-  if not f[4] and not f[3] then call('HSET', r, 'i:report', int(now)) end
+  if not f[4] and not f[3] then call('HSET', r, 'i:report', stamp) end
   local solved = f[5] and call('HGET', job(f[5]), 'issue_url') or ''
   local given = {kind, id, int(hold), f[3] or '', solved, call('HGETALL', r)}
   if kind == 'shared' then

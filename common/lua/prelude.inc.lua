@@ -6,6 +6,7 @@ local P = KEYS[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2]/1000)
 local function int(n) return string.format('%d', n) end
+local stamp = int(now)
 local function job(id) return P .. 'job:' .. id end
 -- Where a job waits: one that lost two workers runs alone, also when a newer record
 -- has waited for a newer worker.
@@ -14,8 +15,20 @@ local function waits(id)
   return P .. (losses >= 2 and 'solo' or 'pending')
 end
 local function shrink() call('HDEL', P .. 'stat', '_') end
-local function count(what) call('HINCRBY', P .. 'stat', what, 1) end
+local function count(what, n) call('HINCRBY', P .. 'stat', what, n or 1) end
 local function event(id, what)
-  call('RPUSH', P .. 'log:' .. id, int(now) .. ' ' .. what)
+  call('RPUSH', P .. 'log:' .. id, stamp .. ' ' .. what)
   call('LTRIM', P .. 'log:' .. id, -200, -1)
+end
+-- Fields of a hash by name; what is not there is false.
+local function read(key, names)
+  local values, out = call('HMGET', key, unpack(names)), {}
+  for i, name in ipairs(names) do out[name] = values[i] end
+  return out
+end
+-- How long what people may ask for is kept; asked once a script.
+local kept
+local function keep()
+  kept = kept or call('HGET', P .. 'cfg', 'retention_ms') or '2592000000'
+  return kept
 end

@@ -15,7 +15,8 @@ local function reap(wid)
       if losses >= 3 then
         call('HSET', j, 'err_class', 'poison', 'err_code', '0', 'err_text',
           'three workers died while they ran this job')
-        failed(id)
+        call('HSET', j, unpack(to_end(id, 'failed')))
+        tell_failure(id)
         event(id, 'failed poison: three workers died while they ran this job')
         view(id)
       else

@@ -36,11 +36,11 @@ end
 if redo ~= '' and not on then return redis.error_reply('ERR unknown step') end
 if redo == 'validate' or redo == 'sign' or redo == 'email' then
   call('HINCRBY', j, 'mail_serial', 1)
-  call('HSET', j, 'mail_date_ms', int(now))
+  call('HSET', j, 'mail_date_ms', stamp)
 end
 if arrived then
   call('HSET', j, 'mail_arrived', '1', 's:email',
-    int(now) .. ' 0 ' .. who .. ' says that the mail arrived')
+    stamp .. ' 0 ' .. who .. ' says that the mail arrived')
   call('HDEL', j, 'i:email')
 end
 if ARGV[5] == '1' then call('HSET', j, 'lifted', '1') end

@@ -17,7 +17,7 @@ if tonumber(f[4] or 0) >= 3 then return {'SPENT'} end
 call('HINCRBY', j, 'resends', 1)
 call('HINCRBY', j, 'mail_serial', 1)
 call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0', 'mail_date_ms',
-  int(now))
+  stamp)
 call('HDEL', j, 's:email', 'i:email', 'mail_arrived', 'ended_ms', 'first_error_ms')
 if request ~= '' then call('HSET', job(request), 'resent', id) end
 call('LPUSH', P .. 'pending', id)

@@ -5,17 +5,23 @@
 --    field is there already, {4, name of the cap}
 local id, wid, fence = ARGV[1], ARGV[2], ARGV[3]
 local j, at, result = job(id), 7, 1
-local f = call('HMGET', j, 'owner', 'fence', 'i:' .. ARGV[5], 's:' .. ARGV[5])
-if f[1] ~= wid or f[2] ~= fence then
+local fields = at + 1 + 2*tonumber(ARGV[at])
+local names = {'owner', 'fence', 'i:' .. ARGV[5], 's:' .. ARGV[5], ARGV[6]}
+for i = fields + 1, fields + 2*tonumber(ARGV[fields]), 2 do
+  if string.sub(ARGV[i], 1, 2) == 's:' then names[#names+1] = ARGV[i] end
+end
+local f = read(j, names)
+if f.owner ~= wid or f.fence ~= fence then
   -- Reaped meanwhile. The result of an effect still counts for the owner that wrote its
   -- intent, as long as nobody has redone it.
   local mine = wid .. ' ' .. fence .. ' '
-  if ARGV[5] == '' or f[4] or string.sub(f[3] or '', 1, #mine) ~= mine then
+  local intent = f['i:' .. ARGV[5]] or ''
+  if ARGV[5] == '' or f['s:' .. ARGV[5]] or string.sub(intent, 1, #mine) ~= mine then
     return {0, call('HGET', j, 'iid') or ''}
   end
   result = 2
 end
-if ARGV[6] ~= '' and call('HEXISTS', j, ARGV[6]) == 1 then return {3} end
+if ARGV[6] ~= '' and f[ARGV[6]] then return {3} end
 shrink()
 local caps = tonumber(ARGV[at])
 for i = 1, caps do
@@ -27,22 +33,19 @@ for i = 1, caps do
 end
 for i = 1, caps do
   local key = P .. 'cap:' .. ARGV[at+2*i-1]
-  call('ZADD', key, 'NX', now, id)
+  call('ZADD', key, 'NX', stamp, id)
   call('PEXPIRE', key, 86400000)
 end
-at = at + 1 + 2*caps
-local progress = false -- an intent written again is none
-for i = at + 1, at + 2*tonumber(ARGV[at]), 2 do
-  local step = string.sub(ARGV[i], 1, 2) == 's:'
-  progress = progress or step and call('HEXISTS', j, ARGV[i]) == 0
+local drop, mailed = {}, false
+for i = 6, #names do
+  if not f[names[i]] then drop[1] = 'losses' end -- progress; an intent is none
+  mailed = mailed or names[i] == 's:email'
 end
-write(j, at)
-if ARGV[4] == '1' then
-  if progress then call('HDEL', j, 'losses') end
-  if call('HEXISTS', j, 's:email') == 1 then
-    call('ZREM', P .. 'follow', 'late ' .. id)
-  end
+if ARGV[4] ~= '1' then drop = {} end
+write(j, fields, {}, drop)
+if ARGV[4] == '1' and mailed then call('ZREM', P .. 'follow', 'late ' .. id) end
+if result == 2 then
+  event(id, 'late result of ' .. ARGV[5] .. ' accepted from ' .. wid)
   view(id)
 end
-if result == 2 then event(id, 'late result of ' .. ARGV[5] .. ' accepted from ' .. wid) end
 return {result}

@@ -12,7 +12,7 @@ local function own_issue(id)
   local key = P .. 'invalid'
   call('ZREMRANGEBYSCORE', key, '-inf', int(now - HOUR))
   if not call('ZSCORE', key, id) and call('ZCARD', key) >= OWN then return false end
-  call('ZADD', key, 'NX', now, id)
+  call('ZADD', key, 'NX', stamp, id)
   call('PEXPIRE', key, HOUR)
   return true
 end
@@ -28,8 +28,8 @@ end
 local function shared_issue(seed)
   local id = call('GET', P .. 'shared')
   if not id or call('EXISTS', P .. 'shared:' .. id) == 0 then
-    id = string.sub(redis.sha1hex(seed .. int(now)), 1, 26)
-    call('HSET', P .. 'shared:' .. id, 'v', '1', 'state', 'failed', 'since_ms', int(now))
+    id = string.sub(redis.sha1hex(seed .. stamp), 1, 26)
+    call('HSET', P .. 'shared:' .. id, 'v', '1', 'state', 'failed', 'since_ms', stamp)
   end
   call('PEXPIRE', P .. 'shared:' .. id, DAY)
   call('SET', P .. 'shared', id, 'PX', DAY)

@@ -7,10 +7,10 @@ local lease = call('ZSCORE', P .. 'workers', wid)
 if not lease or tonumber(lease) < now then return {'EXPIRED', now, -1, 0} end
 shrink()
 if ARGV[3] == '1' then
-  local dead = call('ZRANGEBYSCORE', P .. 'workers', '-inf', '(' .. int(now), 'LIMIT', 0, 5)
+  local dead = call('ZRANGEBYSCORE', P .. 'workers', '-inf', '(' .. stamp, 'LIMIT', 0, 5)
   for _, other in ipairs(dead) do reap(other) end
 end
-local ready = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', int(now), 'LIMIT', 0, 100)
+local ready = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', stamp, 'LIMIT', 0, 100)
 for _, id in ipairs(ready) do
   call('HSET', job(id), 'state', 'queued')
   call('HDEL', job(id), 'due_ms')
@@ -32,20 +32,26 @@ for i = 1, want do
   local id = call('LMOVE', from, P .. 'proc:' .. wid, 'RIGHT', 'LEFT')
   if not id then break end
   local j = job(id)
-  local v = call('HGET', j, 'v')
-  if not v then
+  local record, at = call('HGETALL', j), {}
+  for n = 1, #record, 2 do at[record[n]] = n+1 end
+  local function number(name) return tonumber(record[at[name] or 0]) end
+  if not at.v then
     call('LREM', P .. 'proc:' .. wid, 1, id)
     count('orphaned')
-  elseif (tonumber(v) or math.huge) > tonumber(ARGV[5]) then
+  elseif (number('v') or math.huge) > tonumber(ARGV[5]) then
     call('HSET', j, 'state', 'delayed', 'due_ms', int(now + 30000))
     call('ZADD', P .. 'delayed', now + 30000, id)
     call('LREM', P .. 'proc:' .. wid, 1, id)
     count('newer')
   else
-    call('HINCRBY', j, 'attempt', 1)
-    call('HINCRBY', j, 'fence', 1)
-    call('HSET', j, 'state', 'active', 'owner', wid, 'started_ms', int(now))
-    out[#out+1] = {id, from == P .. 'solo' and 1 or 0, call('HGETALL', j)}
+    local claim = {'state', 'active', 'owner', wid, 'started_ms', stamp,
+      'attempt', int((number('attempt') or 0) + 1), 'fence', int((number('fence') or 0) + 1)}
+    call('HSET', j, unpack(claim))
+    for n = 1, #claim, 2 do
+      local i = at[claim[n]] or #record+2
+      record[i-1], record[i] = claim[n], claim[n+1]
+    end
+    out[#out+1] = {id, from == P .. 'solo' and 1 or 0, record}
   end
 end
 out[3] = due(wid, ARGV[3] == '1')

@@ -22,12 +22,11 @@ local function view(id, aside)
   if f[2] then -- in digits: cjson would round a number of more than 14
     text = '{"ticket_id":' .. f[2] .. ',' .. string.sub(text, 2)
   end
-  local keep = call('HGET', P .. 'cfg', 'retention_ms') or '2592000000'
-  call('SET', P .. 'view:' .. id, text, 'PX', keep)
+  call('SET', P .. 'view:' .. id, text, 'PX', keep())
   if not f[2] or f[12] then return end
   local there = aside and call('GET', P .. 'view:t:' .. f[2])
   if there and not string.find(there, '"job_id":"' .. id .. '"', 1, true) then return end
-  call('SET', P .. 'view:t:' .. f[2], text, 'PX', keep)
+  call('SET', P .. 'view:t:' .. f[2], text, 'PX', keep())
 end
 
 -- After a follow-up: meanwhile the ticket's view may have become another job's.

@@ -1,13 +1,16 @@
 -- write: ARGV[at...] = set count, (field, value)..., delete count, fields... applied to a
--- job's hash. "@now@" in a value becomes Redis's time.
-local function write(j, at)
-  local sets, dels = 2 * tonumber(ARGV[at]), 0
-  local values = {}
-  for i = 1, sets do
-    local v = ARGV[at + i]
-    values[i] = string.find(v, '@now@', 1, true) and string.gsub(v, '@now@', int(now)) or v
+-- job's hash; "@now@" in a value becomes Redis's time. also, drop: what the script itself
+-- sets (field, value...) and deletes besides, in the same two commands. Sets come first:
+-- a result is there before its intent goes.
+local function write(j, at, also, drop)
+  local set, del = also or {}, drop or {}
+  for i = at + 1, at + 2*tonumber(ARGV[at]), 2 do
+    local v = ARGV[i+1]
+    set[#set+1] = ARGV[i]
+    set[#set+1] = string.find(v, '@now@', 1, true) and string.gsub(v, '@now@', stamp) or v
   end
-  if sets > 0 then call('HSET', j, unpack(values)) end
-  dels = tonumber(ARGV[at + 1 + sets])
-  if dels > 0 then call('HDEL', j, unpack(ARGV, at + 2 + sets, at + 1 + sets + dels)) end
+  at = at + 1 + 2*tonumber(ARGV[at])
+  for i = at + 1, at + tonumber(ARGV[at]) do del[#del+1] = ARGV[i] end
+  if #set > 0 then call('HSET', j, unpack(set)) end
+  if #del > 0 then call('HDEL', j, unpack(del)) end
 end

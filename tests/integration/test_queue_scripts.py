@@ -371,10 +371,16 @@ def test_save(q):
     answer, changed = save(q, i, {"lic": "x@now@y", "i:email": "w1 1 @now@"}, ["old"])
     assert answer == [1]
     assert changed == {
-        "job:" + i: {"lic": changed["job:" + i]["lic"], "i:email": "w1 1 NOW", "old": None},
-        "view:" + i: "active", "view:t:7": "active"}
+        "job:" + i: {"lic": changed["job:" + i]["lic"], "i:email": "w1 1 NOW", "old": None}}
     assert changed["job:" + i]["lic"] == "x%sy" % q.field(i, "i:email").split()[2]
-    assert save(q, i, {"s:email": "@now@ 5 250 ok"})[1]["follow"] is None
+
+
+def test_save_of_the_mails_result(q):
+    i = q.active("a", losses=2, ticket=7, i_email="w1 1 5")
+    q.redis.zadd(q.key("follow"), {"late " + i: q.now() + 10000})
+    assert save(q, i, {"s:email": "@now@ 5 250 ok"}, ["i:email"]) == ([1], {
+        "job:" + i: {"s:email": "NOW 5 250 ok", "i:email": None, "losses": None},
+        "follow": None})
 
 
 def test_a_new_result_is_progress(q):
