@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "num.h"
 
 #define FIRST_CAP 256
 
@@ -32,8 +33,7 @@ void buf_reset(struct buf *b)
         b->data[0] = '\0';
 }
 
-/* Makes room for n more bytes and a NUL, or fails. */
-static bool reserve(struct buf *b, size_t n)
+static bool grow(struct buf *b, size_t n)
 {
     size_t cap = b->cap;
 
@@ -41,8 +41,6 @@ static bool reserve(struct buf *b, size_t n)
         b->failed = true;
         return false;
     }
-    if (b->len + n <= cap && b->data)
-        return true;
     while (cap < b->len + n)
         cap = cap < FIRST_CAP ? FIRST_CAP : cap * 2;
     if (cap > b->max)
@@ -50,6 +48,12 @@ static bool reserve(struct buf *b, size_t n)
     b->data = mem_grow(b->data, cap + 1);
     b->cap = cap;
     return true;
+}
+
+/* Makes room for n more bytes and a NUL, or fails. */
+static inline bool reserve(struct buf *b, size_t n)
+{
+    return (n <= b->cap - b->len && b->data && !b->failed) || grow(b, n);
 }
 
 void buf_add(struct buf *b, const void *bytes, size_t len)
@@ -69,53 +73,69 @@ void buf_adds(struct buf *b, const char *text)
 
 void buf_addc(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    if (!reserve(b, 1))
+        return;
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
     va_list ap;
+    size_t room;
     int n;
 
+    if (!reserve(b, 0))
+        return;
+    room = b->cap - b->len;
     va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    n = vsnprintf(b->data + b->len, room + 1, fmt, ap);
     va_end(ap);
     if (n < 0 || !reserve(b, (size_t)n)) {
         b->failed = true;
+        b->data[b->len] = '\0';
         return;
     }
-    va_start(ap, fmt);
-    (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap); /* length known */
-    va_end(ap);
+    if ((size_t)n > room) {
+        va_start(ap, fmt);
+        (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap); /* length known */
+        va_end(ap);
+    }
     b->len += (size_t)n;
 }
 
 void buf_add_int(struct buf *b, int64_t n)
 {
     char digits[24];
-    int len = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    size_t len = num_format(n, digits);
 
-    buf_add(b, digits, (size_t)len);
+    buf_add(b, digits, len);
 }
 
 static void add_base64(struct buf *b, const uint8_t *in, size_t len,
                        const char *alphabet, bool padded)
 {
+    char *out;
+
     if (!reserve(b, len / 3 * 4 + (len % 3 ? padded ? 4 : len % 3 + 1 : 0)))
         return;
+    out = b->data + b->len;
     for (size_t i = 0; i < len; i += 3) {
         size_t have = len - i < 3 ? len - i : 3;
         uint32_t word = (uint32_t)in[i] << 16;
-        char out[4];
 
         if (have > 1)
             word |= (uint32_t)in[i + 1] << 8;
         if (have > 2)
             word |= in[i + 2];
         for (size_t k = 0; k < 4; k++)
-            out[k] = k <= have ? alphabet[(word >> (18 - 6 * k)) & 63] : '=';
-        buf_add(b, out, padded ? 4 : have + 1);
+            if (k <= have)
+                *out++ = alphabet[(word >> (18 - 6 * k)) & 63];
+            else if (padded)
+                *out++ = '=';
     }
+    *out = '\0';
+    b->len = (size_t)(out - b->data);
 }
 
 void buf_add_base64(struct buf *b, const void *bytes, size_t len)

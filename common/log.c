@@ -76,10 +76,14 @@ static bool has_room(const struct log_line *l, size_t len)
 
 static void add_key(struct log_line *l, const char *key)
 {
+    bool first = l->buf.len == (l->json ? 1 : 0); /* { stands there already */
+
+    if (!first)
+        buf_addc(&l->buf, l->json ? ',' : ' ');
     if (l->json)
-        buf_addf(&l->buf, "%s\"%s\":", l->buf.len > 1 ? "," : "", key);
-    else
-        buf_addf(&l->buf, "%s%s=", l->buf.len ? " " : "", key);
+        buf_addc(&l->buf, '"');
+    buf_adds(&l->buf, key);
+    buf_adds(&l->buf, l->json ? "\":" : "=");
 }
 
 void log_str(struct log_line *l, const char *key, const char *value)

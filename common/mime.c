@@ -61,11 +61,28 @@ static bool qp_literal(unsigned char c, bool last_of_line)
     return c > ' ' && c < 0x7F && c != '=';
 }
 
+/* How many characters from here on stand for themselves and fit on this line. One that
+ * is left at the end may be the last of its line, which has rules of its own. */
+static size_t qp_run(const struct qp *q, const char *text, size_t len)
+{
+    size_t most = q->len < LINE_MAX_QP - 1 ? LINE_MAX_QP - 1 - q->len : 0, n = 0;
+
+    while (n < most && n + 1 < len && text[n] >= ' ' && text[n] < 0x7F &&
+           text[n] != '=')
+        n++;
+    return n > 0 && text[n] != '\n' && text[n] != '\r' ? n : n > 1 ? n - 1 : 0;
+}
+
 void mime_add_qp(struct buf *out, const char *text, size_t len)
 {
     struct qp q = {.out = out};
 
     for (size_t i = 0; i < len; i++) {
+        size_t run = qp_run(&q, text + i, len - i);
+
+        memcpy(q.line + q.len, text + i, run);
+        q.len += run;
+        i += run;
         unsigned char c = (unsigned char)text[i];
         char next = i + 1 < len ? text[i + 1] : '\n';
         bool last = next == '\n' || next == '\r';

@@ -65,6 +65,25 @@ bool num_parse_duration(const char *text, int64_t *out_ms)
     return false;
 }
 
+size_t num_format(int64_t n, char out[static 24])
+{
+    char text[24];
+    char *p = text + sizeof text;
+    uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    size_t len;
+
+    *--p = '\0';
+    do {
+        *--p = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (n < 0)
+        *--p = '-';
+    len = (size_t)(text + sizeof text - p);
+    memcpy(out, p, len);
+    return len - 1;
+}
+
 void num_format_duration(int64_t ms, char out[static 24])
 {
     size_t i = 0;

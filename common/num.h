@@ -4,6 +4,7 @@
 #define STOPGAP_NUM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -13,6 +14,10 @@ bool num_parse(const char *text, int64_t min, int64_t max, int64_t *out) MUST_CH
 
 /* "250ms", "30s", "5m", "6h", "30d" in milliseconds; "0" alone is allowed. */
 bool num_parse_duration(const char *text, int64_t *out_ms) MUST_CHECK;
+
+/* n in decimal, NUL-terminated; how long it is. printf takes ten times as long, and a
+ * job has some dozens of numbers. */
+size_t num_format(int64_t n, char out[static 24]);
 
 /* The shortest such text for a duration, into out. */
 void num_format_duration(int64_t ms, char out[static 24]);

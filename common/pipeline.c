@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "mem.h"
+#include "num.h"
 #include "resp.h"
 #include "stream.h"
 #include "verdict.h"
@@ -218,10 +219,9 @@ int pipeline_eval(struct pipeline *l, redis_fn fn, void *arg, int64_t allow_ms,
                         .allow_ms = allow_ms,
                         .script = index,
                         .arguments = (size_t)argc + 1};
-    char keys[16];
+    char keys[24];
 
-    (void)snprintf(keys, sizeof keys, "%d", numkeys);
-    resp_add(&l->tails, keys, strlen(keys));
+    resp_add(&l->tails, keys, num_format(numkeys, keys));
     add_arguments(&l->tails, argc, argv, lens);
     if (l->tails.failed) {
         l->tails.failed = false;

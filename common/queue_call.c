@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "num.h"
 
 void queue_arg_bytes(struct queue_args *a, const char *bytes, size_t len)
 {
@@ -25,8 +26,7 @@ void queue_arg_int(struct queue_args *a, int64_t n)
     char *text = a->made[a->made_count++];
 
     assert(a->made_count <= ARRAY_LEN(a->made));
-    (void)snprintf(text, sizeof a->made[0], "%lld", (long long)n);
-    queue_arg_str(a, text);
+    queue_arg_bytes(a, text, num_format(n, text));
 }
 
 void queue_args_begin(struct queue_args *a, const struct queue *q)

@@ -2,8 +2,9 @@
 #include "queue.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "num.h"
 
 void queue_write_init(struct queue_write *w)
 {
@@ -55,8 +56,7 @@ void queue_write_int(struct queue_write *w, const char *name, int64_t value)
 {
     char text[24];
 
-    (void)snprintf(text, sizeof text, "%lld", (long long)value);
-    queue_write_str(w, name, text);
+    queue_write_bytes(w, name, text, num_format(value, text));
 }
 
 void queue_write_del(struct queue_write *w, const char *name)

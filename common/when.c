@@ -140,20 +140,42 @@ void when_format_date(int64_t day, char out[static WHEN_TEXT_MAX])
     (void)snprintf(out, WHEN_TEXT_MAX, "%04d-%02d-%02d", c.year, c.month, c.day);
 }
 
+/* n with leading zeros and what follows it. Each log line has a time: printf would be a
+ * tenth of what the line costs. */
+static char *put(char *p, int n, int width, char after)
+{
+    for (int i = width; i-- > 0; n /= 10)
+        p[i] = (char)('0' + n % 10);
+    p[width] = after;
+    return p + width + 1;
+}
+
+/* Up to the seconds; `after` follows them. */
+static char *put_time(char *p, const struct civil *c, char after)
+{
+    if (c->year < 0 || c->year > 9999)
+        p += snprintf(p, 16, "%04d-", c->year);
+    else
+        p = put(p, c->year, 4, '-');
+    p = put(p, c->month, 2, '-');
+    p = put(p, c->day, 2, 'T');
+    p = put(p, c->hour, 2, ':');
+    p = put(p, c->minute, 2, ':');
+    return put(p, c->second, 2, after);
+}
+
 void when_format_iso(int64_t ms, char out[static WHEN_TEXT_MAX])
 {
     struct civil c = civil_from_ms(ms);
 
-    (void)snprintf(out, WHEN_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", c.year,
-                   c.month, c.day, c.hour, c.minute, c.second);
+    *put_time(out, &c, 'Z') = '\0';
 }
 
 void when_format_iso_ms(int64_t ms, char out[static WHEN_TEXT_MAX])
 {
     struct civil c = civil_from_ms(ms);
 
-    (void)snprintf(out, WHEN_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year,
-                   c.month, c.day, c.hour, c.minute, c.second, c.ms);
+    *put(put_time(out, &c, '.'), c.ms, 3, 'Z') = '\0';
 }
 
 void when_format_mail(int64_t ms, char out[static WHEN_TEXT_MAX])
