@@ -19,7 +19,7 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define RETRY_AFTER_MAX_MS INT64_C(86400000)
 #define ANSWER_HEADERS_MAX 65536
-#define SPARE_OPS 16
+#define SPARE_OPS 32 /* no fewer than run at once: making one takes long */
 #define SPARE_BODY_MAX 65536
 /* Servers close idle connections after 60 to 75 s; one that is older is not used, since
  * a POST that runs into the close cannot be sent again. */

@@ -15,8 +15,12 @@
 #define LINE_SPARE_BYTES 16 /* one last character, "..." and what closes the line */
 #define FIELD_BYTES 24 /* of a field beside its name: an integer, or a few letters */
 
+#define HELD_MAX 4096 /* what a pipe takes as one piece (PIPE_BUF) */
+
 static enum log_level log_level = LOG_INFO;
 static bool log_json;
+static bool holding;
+static struct buf held = {.max = HELD_MAX};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -122,6 +126,7 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
     if (!l->on)
         return;
     l->json = log_json;
+    l->urgent = level <= LOG_WARN;
     buf_init(&l->buf, LINE_MAX_BYTES);
     if (l->json)
         buf_addc(&l->buf, '{');
@@ -132,15 +137,42 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
     log_str(l, "event", event);
 }
 
+static void put_out(const struct buf *b)
+{
+    ssize_t n = write(STDERR_FILENO, b->data, b->len);
+
+    (void)n; /* nowhere left to say that the log is gone */
+}
+
+void log_flush(void)
+{
+    if (!held.len)
+        return;
+    put_out(&held);
+    buf_reset(&held);
+}
+
+void log_hold(bool hold)
+{
+    log_flush();
+    buf_done(&held);
+    held.max = HELD_MAX;
+    holding = hold;
+}
+
 void log_end(struct log_line *l)
 {
-    ssize_t n;
-
     if (!l->on)
         return;
     buf_adds(&l->buf, l->json ? "}\n" : "\n");
-    n = write(STDERR_FILENO, l->buf.data, l->buf.len);
-    (void)n; /* nowhere left to say that the log is gone */
+    if (held.len + l->buf.len > HELD_MAX)
+        log_flush();
+    if (holding)
+        buf_add(&held, l->buf.data, l->buf.len);
+    else
+        put_out(&l->buf);
+    if (l->urgent)
+        log_flush();
     buf_done(&l->buf);
 }
 

@@ -29,6 +29,7 @@ struct log_line {
     struct buf buf;
     bool on;
     bool json;
+    bool urgent; /* not held */
 };
 
 /* event: a short fixed name, e.g. "step". */
@@ -42,5 +43,11 @@ void log_end(struct log_line *l);
 /* A whole line with one free text: msg="...". */
 void log_msg(enum log_level level, const char *event, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+
+/* From here on lines of info and debug wait for log_flush, so that what one turn of an
+ * event loop says is one write; false: no longer. Who holds flushes before it sleeps.
+ */
+void log_hold(bool hold);
+void log_flush(void);
 
 #endif

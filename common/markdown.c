@@ -39,14 +39,31 @@ static void take_char(struct buf *out, const char **p, const char *end,
         buf_add(out, from, (size_t)(*p - from));
 }
 
+/* How many characters from here on are harmless as they are. */
+static size_t harmless(const char *text, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && text[n] >= ' ' && text[n] < 0x7F)
+        n++;
+    return n;
+}
+
 /* At most max characters, then an ellipsis. */
 static void clean(struct buf *out, const char *text, size_t len, const char *line_end,
                   size_t max)
 {
     const char *p = text, *end = text + len;
+    size_t run;
 
-    for (size_t i = 0; p < end && i < max; i++)
-        take_char(out, &p, end, line_end);
+    for (size_t i = 0; p < end && i < max; i += run ? run : 1) {
+        run = (size_t)(end - p) < max - i ? (size_t)(end - p) : max - i;
+        run = harmless(p, run);
+        buf_add(out, p, run);
+        p += run;
+        if (run == 0)
+            take_char(out, &p, end, line_end);
+    }
     if (p < end)
         buf_adds(out, ELLIPSIS);
 }

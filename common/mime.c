@@ -67,8 +67,9 @@ static size_t qp_run(const struct qp *q, const char *text, size_t len)
 {
     size_t most = q->len < LINE_MAX_QP - 1 ? LINE_MAX_QP - 1 - q->len : 0, n = 0;
 
-    while (n < most && n + 1 < len && text[n] >= ' ' && text[n] < 0x7F &&
-           text[n] != '=')
+    if (most > len - 1)
+        most = len - 1;
+    while (n < most && text[n] >= ' ' && text[n] < 0x7F && text[n] != '=')
         n++;
     return n > 0 && text[n] != '\n' && text[n] != '\r' ? n : n > 1 ? n - 1 : 0;
 }

@@ -19,6 +19,8 @@
 #define NO_SCRIPT SIZE_MAX
 #define FIRST_RING 16
 #define KEEP_CAP 65536
+#define TURN_NS                                                                        \
+    2000000 /* of callbacks at a time; then the rest of the loop has a turn */
 
 struct pending {
     redis_fn fn;
@@ -44,6 +46,7 @@ struct pipeline {
     struct buf tails; /* of pending EVALSHAs, in order, from tails_head on */
     size_t tails_head;
     struct buf command; /* the one being written */
+    uv_idle_t more;     /* runs while replies wait for the next turn */
 
     const struct redis_script *scripts;
     char (*sha)[SHA_LEN + 1]; /* by script */
@@ -297,15 +300,23 @@ static __attribute__((noinline)) void read_failed(struct pipeline *l, struct err
     broken(l, &e);
 }
 
-void pipeline_feed(struct pipeline *l, const char *bytes, size_t len)
+static void on_more(uv_idle_t *more);
+
+/* Sixty jobs' answers may come in one piece, and each may lead to a signature. */
+static void deliver_for_a_turn(struct pipeline *l)
 {
+    uint64_t until = uv_hrtime() + TURN_NS;
     struct stream *s = l->stream;
     struct redisReply *reply;
     struct err e;
     int rc;
 
-    resp_feed(l->resp, bytes, len);
+    (void)uv_idle_stop(&l->more);
     while (l->stream == s) { /* a callback may end the connection */
+        if (uv_hrtime() >= until) {
+            (void)uv_idle_start(&l->more, on_more);
+            return;
+        }
         rc = resp_next(l->resp, &reply, &e);
         if (rc < 0)
             read_failed(l, e);
@@ -317,6 +328,18 @@ void pipeline_feed(struct pipeline *l, const char *bytes, size_t len)
             stray(l, reply);
         reply_free(reply);
     }
+}
+
+static void on_more(uv_idle_t *more)
+{
+    deliver_for_a_turn(more->data);
+}
+
+void pipeline_feed(struct pipeline *l, const char *bytes, size_t len)
+{
+    resp_feed(l->resp, bytes, len);
+    if (!uv_is_active((uv_handle_t *)&l->more))
+        deliver_for_a_turn(l);
 }
 
 /* --- life ---------------------------------------------------------------------------
@@ -336,6 +359,8 @@ struct pipeline *pipeline_new(struct uv_loop_s *loop,
     l->tails.max = l->command.max = COMMAND_MAX;
     (void)uv_timer_init(loop, &l->late);
     l->late.data = l;
+    (void)uv_idle_init(loop, &l->more);
+    l->more.data = l;
     return l;
 }
 
@@ -357,6 +382,7 @@ void pipeline_detach(struct pipeline *l)
     l->stream = NULL;
     l->resp = NULL;
     (void)uv_timer_stop(&l->late);
+    (void)uv_idle_stop(&l->more);
 }
 
 void pipeline_set_sha(struct pipeline *l, size_t index, const char *sha)
@@ -369,7 +395,7 @@ uint64_t pipeline_good(const struct pipeline *l)
     return l->good;
 }
 
-static void on_closed(uv_handle_t *h)
+static void on_more_closed(uv_handle_t *h)
 {
     struct pipeline *l = h->data;
 
@@ -380,7 +406,14 @@ static void on_closed(uv_handle_t *h)
     free(l);
 }
 
+static void on_late_closed(uv_handle_t *h)
+{
+    struct pipeline *l = h->data;
+
+    uv_close((uv_handle_t *)&l->more, on_more_closed);
+}
+
 void pipeline_free(struct pipeline *l)
 {
-    uv_close((uv_handle_t *)&l->late, on_closed);
+    uv_close((uv_handle_t *)&l->late, on_late_closed);
 }

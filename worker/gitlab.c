@@ -12,7 +12,7 @@
 #include "http.h"
 #include "mem.h"
 
-#define IN_FLIGHT 16
+#define IN_FLIGHT 32
 #define TIMEOUT_MS 75000 /* GitLab itself gives a request up after 60 s */
 #define BODY_MAX ((size_t)16 * 1024 * 1024)
 #define URL_MAX 8192

@@ -442,6 +442,20 @@ static void init_timer(struct worker *w, uv_timer_t *timer)
     timer->data = w;
 }
 
+/* Just before each poll. */
+static void on_log_turn(uv_prepare_t *turn)
+{
+    (void)turn;
+    log_flush();
+}
+
+static void start_log_turns(struct worker *w)
+{
+    (void)uv_prepare_init(w->loop, &w->log_turn); /* these cannot fail */
+    (void)uv_prepare_start(&w->log_turn, on_log_turn);
+    log_hold(true);
+}
+
 int worker_start(struct worker *w, struct err *e)
 {
     const struct settings *s = w->settings;
@@ -462,6 +476,7 @@ int worker_start(struct worker *w, struct err *e)
     identity_make(w->wid, sizeof w->wid, w->host_name, sizeof w->host_name);
     w->follow = follow_new(w);
     worker_lag_start(&w->lag, w->loop);
+    start_log_turns(w);
     init_timer(w, &w->beat_timer);
     init_timer(w, &w->due_timer);
     init_timer(w, &w->drain_timer);
@@ -507,6 +522,8 @@ bool worker_close(struct worker *w)
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         uv_close((uv_handle_t *)timers[i], on_handle_closed);
     worker_lag_stop(&w->lag);
+    log_hold(false);
+    uv_close((uv_handle_t *)&w->log_turn, on_handle_closed);
     follow_stop(w->follow);
     redis_free(w->wait_inbox);
     redis_free(w->wait_pending);

@@ -66,6 +66,7 @@ struct worker {
     struct worker_lag lag;
     uint64_t beats; /* sent; every so many, old jobs are removed too */
     uv_timer_t beat_timer, due_timer, drain_timer;
+    uv_prepare_t log_turn; /* log lines leave once a turn */
     uv_signal_t signals[6];
     bool told_confidential, told_labels; /* by worker_issue_made */
     bool ending; /* past the drain deadline: no step is begun any more */

@@ -11,7 +11,7 @@ from testenv.gitlab import Token
 from testenv.wire import Wire
 
 PROBE_S = 0.1  # between probes
-IN_FLIGHT = 16
+IN_FLIGHT = 32
 
 
 @pytest.fixture

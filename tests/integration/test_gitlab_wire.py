@@ -6,7 +6,7 @@ import gzip
 import pytest
 from testenv.wire import Answer, Wire, made
 
-CONNECTIONS = 16  # requests to GitLab at a time
+CONNECTIONS = 32  # requests to GitLab at a time
 PROJECT = "support%2Femergency-licenses"
 
 

@@ -838,6 +838,8 @@ static void test_project_cannot_be_asked(void **state)
 
 /* --- many --- */
 
+#define BOUND 32 /* requests at a time */
+
 static void hold(void)
 {
     w->silent = true;
@@ -856,25 +858,25 @@ static void test_bound_and_priority(void **state)
 
     (void)state;
     hold();
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < BOUND + 4; i++) {
         (void)snprintf(title, sizeof title, "report %d", i);
         (void)create_as(GITLAB_REPORT, title);
     }
-    until_held(16);
+    until_held(BOUND);
     (void)create_as(GITLAB_RECORD, "a record");
     for (int i = 0; i < 20; i++) /* no more of them leave */
         (void)uv_run(&w->loop, UV_RUN_NOWAIT);
-    assert_int_equal(w->held_count, 16);
-    assert_int_equal(w->server.count, 17);
-    assert_true(w->server.connections <= 17);
+    assert_int_equal(w->held_count, BOUND);
+    assert_int_equal(w->server.count, BOUND + 1);
+    assert_true(w->server.connections <= BOUND + 1);
     server_reply(w->held[0], "201 Created", "", good_issue);
-    until_held(17);
-    assert_non_null(strstr(request(17), "a record")); /* before reports 16 to 19 */
+    until_held(BOUND + 1);
+    assert_non_null(strstr(request(BOUND + 1), "a record")); /* before 4 reports */
     w->silent = false;
-    for (size_t i = 1; i < 17; i++)
+    for (size_t i = 1; i < BOUND + 1; i++)
         server_reply(w->held[i], "201 Created", "", good_issue);
     run();
-    for (int i = 0; i < 21; i++)
+    for (int i = 0; i < BOUND + 5; i++)
         expect(&w->calls[i], ERR_NONE, 0, false, "");
 }
 
@@ -882,15 +884,15 @@ static void test_free_ends_everything(void **state)
 {
     (void)state;
     hold();
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < BOUND + 4; i++)
         (void)create();
     (void)find();
-    until_held(16);
+    until_held(BOUND);
     gitlab_free(w->gitlab);
     w->gitlab = NULL;
-    for (size_t i = 0; i < 21; i++) {
+    for (size_t i = 0; i < BOUND + 5; i++) {
         assert_int_equal(w->calls[i].times, 1);
-        expect(&w->calls[i], ERR_CANCELLED, 0, i < 16, "cancelled");
+        expect(&w->calls[i], ERR_CANCELLED, 0, i < BOUND, "cancelled");
     }
 }
 

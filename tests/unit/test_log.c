@@ -265,13 +265,73 @@ static void test_msg(void **state)
     assert_in_range(line_len, 1024, 8192);
 }
 
+static void say(enum log_level level, const char *words)
+{
+    log_msg(level, "test", "%s", words);
+}
+
+static void test_held_lines_leave_together(void **state)
+{
+    (void)state;
+    log_setup(LOG_INFO, false);
+    catch_stderr();
+    log_hold(true);
+    say(LOG_INFO, "one");
+    say(LOG_INFO, "two");
+    release_stderr();
+    assert_int_equal(line_len, 0);
+    catch_stderr();
+    log_flush();
+    log_flush();
+    release_stderr();
+    assert_non_null(strstr(strstr(line, "msg=one\n"), "msg=two\n"));
+    catch_stderr();
+    say(LOG_INFO, "three");
+    say(LOG_WARN, "four"); /* is not held, nor what came before it */
+    release_stderr();
+    assert_non_null(strstr(strstr(line, "msg=three\n"), "msg=four\n"));
+    catch_stderr();
+    say(LOG_INFO, "five");
+    log_hold(false);
+    say(LOG_INFO, "six");
+    release_stderr();
+    assert_non_null(strstr(strstr(line, "msg=five\n"), "msg=six\n"));
+}
+
+static void test_held_lines_are_bounded(void **state)
+{
+    size_t lines = 0;
+
+    (void)state;
+    log_setup(LOG_INFO, false);
+    log_hold(true);
+    catch_stderr();
+    for (int i = 0; i < 100; i++)
+        say(LOG_INFO, "a line that does not wait for a flush that never comes");
+    release_stderr();
+    assert_in_range(line_len, 6000, sizeof line - 1);
+    catch_stderr();
+    log_hold(false);
+    release_stderr();
+    assert_in_range(line_len, 1, 4096);
+    for (const char *p = line; (p = strchr(p, '\n')); p++)
+        lines++;
+    assert_in_range(lines, 1, 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logfmt),    cmocka_unit_test(test_json),
-        cmocka_unit_test(test_over_long), cmocka_unit_test(test_full_line),
-        cmocka_unit_test(test_fields),    cmocka_unit_test(test_stamp),
-        cmocka_unit_test(test_levels),    cmocka_unit_test(test_msg),
+        cmocka_unit_test(test_logfmt),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_over_long),
+        cmocka_unit_test(test_full_line),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_stamp),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_msg),
+        cmocka_unit_test(test_held_lines_leave_together),
+        cmocka_unit_test(test_held_lines_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

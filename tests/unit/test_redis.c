@@ -615,6 +615,53 @@ static void test_many_in_one_turn(void **state)
         turn(c);
 }
 
+struct busy {
+    int answers;
+    uint64_t first_turn, turn; /* of the loop */
+};
+
+static void on_busy(void *arg, const struct redisReply *reply, const struct err *e)
+{
+    struct busy *b = arg;
+    uint64_t until = uv_hrtime() + 1000000;
+
+    (void)reply;
+    assert_int_equal(e->class, ERR_NONE);
+    if (b->answers++ == 0)
+        b->first_turn = b->turn;
+    while (uv_hrtime() < until)
+        continue;
+}
+
+static void on_turn(uv_prepare_t *h)
+{
+    ((struct busy *)h->data)->turn++;
+}
+
+/* Answers that come in one piece, and lead to work, do not keep the loop from others.
+ */
+static void test_others_have_their_turn(void **state)
+{
+    struct client *c = *state;
+    struct busy b = {.answers = 0};
+    uv_prepare_t turns;
+    struct err e;
+
+    real_server(c, NULL);
+    (void)uv_prepare_init(&c->loop, &turns);
+    turns.data = &b;
+    (void)uv_prepare_start(&turns, on_turn);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(
+            redis_call(c->redis, on_busy, &b, 1, (const char *[]){"PING"}, NULL, &e),
+            0);
+    while (b.answers < 40)
+        (void)uv_run(&c->loop, UV_RUN_ONCE);
+    assert_true(b.turn - b.first_turn >= 40 / 3);
+    uv_close((uv_handle_t *)&turns, NULL);
+    (void)uv_run(&c->loop, UV_RUN_NOWAIT); /* until it is closed */
+}
+
 static void test_large_value(void **state)
 {
     struct client *c = *state;
@@ -1111,6 +1158,7 @@ int main(void)
         T(test_frozen_server),
         T(test_our_own_stall),
         T(test_many_in_one_turn),
+        T(test_others_have_their_turn),
         T(test_large_value),
         T(test_no_server),
         T(test_free_with_pending),
