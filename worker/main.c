@@ -117,6 +117,15 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
+/* Redis and mail; libcurl has its own. The system's certificates are a megabyte in
+ * memory, so they are left out where nothing asks for them. A file that is named is
+ * always read: a wrong one is to be found at the start. */
+static bool needs_tls(const struct settings *s)
+{
+    return s->redis.tls || s->smtp.implicit_tls || s->smtp_tls != SMTP_TLS_OFF ||
+           s->ca_file;
+}
+
 /* One process, one worker: everything between reading settings and the loop's end. */
 static int serve(const struct settings *s, bool check, const char *env_file)
 {
@@ -127,8 +136,9 @@ static int serve(const struct settings *s, bool check, const char *env_file)
     bool closed;
 
     (void)env_file; /* HUP reads files that settings name */
-    w.tls = tls_new(s->ca_file, &e);
-    if (!w.tls || load_files(&w, &e)) {
+    if (needs_tls(s))
+        w.tls = tls_new(s->ca_file, &e);
+    if ((needs_tls(s) && !w.tls) || load_files(&w, &e)) {
         (void)fprintf(stderr, "stopgap-worker: %s\n", e.text);
         goto out;
     }

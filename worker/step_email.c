@@ -82,6 +82,7 @@ static void on_sent(void *arg, const struct smtp_result *result)
     struct task *t = arg;
 
     t->smtp = NULL;
+    buf_done(&t->mail); /* ten kilobytes that the rest of the job has no use for */
     t->mail_err = result->err;
     mem_set(&t->mail_reply, result->reply);
     report_to_lane(t, result);

@@ -305,7 +305,8 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
         follow_due(w->follow, b->follow_due_ms - w->redis_offset_ms);
     if (!w->taking && b->due_ms >= 0)
         set_due(w, b->due_ms);
-    pump(w);
+    if (b->ready > 0 || !w->waiting[WAIT_INBOX] || !w->waiting[WAIT_PENDING])
+        pump(w); /* else the waits and the due timer do when there is something */
 }
 
 static void on_trimmed(void *arg, bool yes, const struct err *e)

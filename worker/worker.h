@@ -30,7 +30,7 @@ enum worker_mode { WORKER_RUNNING, WORKER_QUIET, WORKER_DRAINING };
 struct worker {
     uv_loop_t *loop;
     const struct settings *settings;
-    struct tls *tls;
+    struct tls *tls; /* NULL: neither Redis nor the mail server wants it */
     struct license_key *key;
     struct templates *templates;
     char wid[160];

@@ -50,7 +50,7 @@ def test_killed_five_times_in_the_middle(queue, start_worker, gitlab, smtp, unti
 
 def test_frozen_past_its_lease(queue, start_worker, gitlab, smtp, until):
     """A zombie: its jobs run elsewhere, what it still says is refused."""
-    smtp.on("", delay_dot=0.05)
+    smtp.on("", delay_dot=0.3)  # or it is done before it can be frozen
     frozen = start_worker(STOPGAP_LEASE="1s")
     push(queue, 60)
     until(lambda: queue.jobs("active"), "work under way")
