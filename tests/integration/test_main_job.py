@@ -88,6 +88,21 @@ def test_term_is_ten_days(done):
     assert int(record["exp_ms"]) - int(record["iat_ms"]) == 10 * 86400 * 1000
 
 
+def test_a_slow_job_shows_its_steps(queue, start_worker, gitlab, until):
+    """Nothing says by itself that a job is on its way; the beat does, after a while."""
+    gitlab.fail_next("slow_after", seconds=30)
+    start_worker(STOPGAP_LEASE="1s")
+    queue.push()
+    until(gitlab.issues, "the issue")
+
+    def steps():
+        view = json.loads(queue.client.get("stopgap:{licenses}:view:t:4711") or "{}")
+        return view.get("status") == "active" and view.get("steps")
+    until(lambda: steps() == ["validate", "sign", "email"], lambda: f"the steps: {steps()}")
+    gitlab.release()
+    queue.settled(1)
+
+
 def test_views_hold_no_secret(done, queue):
     job_id, record = done
     for key in (f"view:{job_id}", "view:t:4711"):
