@@ -11,7 +11,7 @@
 
 #include "mem.h"
 
-#define IDLE_MAX 32L /* more than our callers let run at once */
+#define IDLE_MAX 40L /* more than our callers let run at once */
 
 struct http_loop {
     uv_loop_t *loop;
