@@ -1,5 +1,6 @@
 /* inbox: see inbox.h. How one request gets durable: Redis and the spool, the better
- * one first. inbox_drain.c empties the spool. */
+ * one first. inbox_drain.c empties the spool,
+ * inbox_view.c asks for views. */
 #include "inbox.h"
 
 #include <assert.h>
@@ -14,6 +15,7 @@
 #define REDIS_MS 2000 /* without an answer the connection is as good as dead */
 #define PUT_MS 4500   /* then nothing is promised any more */
 #define SWEEP_MS 250
+#define PROBE_MS 2000
 
 /* One request on its way. It lives as long as anybody may still answer. */
 struct put {
@@ -30,8 +32,7 @@ struct put {
 };
 
 static const struct err fine = {.class = ERR_NONE};
-static const struct err cancelled = {.class = ERR_CANCELLED,
-                                     .text = "the receiver ends"};
+const struct err inbox_ends = {.class = ERR_CANCELLED, .text = "the receiver ends"};
 
 /* ---- Redis ---- */
 
@@ -49,39 +50,55 @@ static void on_view_written(void *arg, const struct redisReply *reply,
     struct inbox *in = arg;
 
     (void)reply;
-    if (e->class == ERR_NONE || e->code == REDIS_LOST || in->closed || in->complained)
+    if (e->class == ERR_NONE || e->code == REDIS_LOST || in->closed || in->refusing ||
+        in->complained)
         return;
     in->complained = true;
     log_msg(LOG_WARN, "view", "status views cannot be written: %s", e->text);
 }
 
+/* The entry goes first: if Redis refuses both, its answer is the one to be told. What a
+ * worker has written into the view by then stays. */
 int inbox_push(struct inbox *in, const char *id, const struct buf *entry, redis_fn fn,
                void *arg, struct err *e)
 {
     char view_key[QUEUE_KEY_MAX], list_key[QUEUE_KEY_MAX], view[96], keep[24];
+    struct err unseen;
 
     queue_key(in->queue, "view:", id, view_key);
     queue_key(in->queue, "inbox", "", list_key);
     (void)snprintf(view, sizeof view, "{\"job_id\":\"%s\",\"status\":\"queued\"}", id);
     (void)snprintf(keep, sizeof keep, "%lld", (long long)in->settings->retention_ms);
-    if (redis_call(in->redis, on_view_written, in, 6,
-                   (const char *[]){"SET", view_key, view, "NX", "PX", keep}, NULL, e))
+    if (redis_call(in->redis, fn, arg, 3,
+                   (const char *[]){"LPUSH", list_key, entry->data},
+                   (size_t[]){5, strlen(list_key), entry->len}, e))
         return -1;
-    return redis_call(in->redis, fn, arg, 3,
-                      (const char *[]){"LPUSH", list_key, entry->data},
-                      (size_t[]){5, strlen(list_key), entry->len}, e);
+    if (redis_call(in->redis, on_view_written, in, 6,
+                   (const char *[]){"SET", view_key, view, "NX", "PX", keep}, NULL,
+                   &unseen))
+        on_view_written(in, NULL, &unseen);
+    return 0;
+}
+
+static enum log_level level_of(const struct err *e)
+{
+    return e->class == ERR_TRANSIENT ? LOG_WARN : LOG_ERROR;
 }
 
 void inbox_note(struct inbox *in, const struct err *e)
 {
-    bool refusing = e->class != ERR_NONE && e->code != REDIS_LOST;
-
-    if (refusing && !in->refusing)
-        log_msg(LOG_WARN, "redis", "does not take requests: %s", e->text);
-    if (!refusing && in->refusing && e->class == ERR_NONE)
-        log_msg(LOG_INFO, "redis", "takes requests again");
-    if (refusing || e->class == ERR_NONE)
-        in->refusing = refusing;
+    if (e->code == REDIS_LOST)
+        return;
+    if (e->class != ERR_NONE) {
+        log_msg(in->refusing ? LOG_DEBUG : level_of(e), "redis_refused",
+                "does not take requests: %s", e->text);
+        in->refusing = true;
+        return;
+    }
+    if (in->refusing)
+        log_msg(LOG_INFO, "redis_refused", "takes requests again");
+    in->refusing = false;
+    in->told_down = ERR_NONE;
 }
 
 /* ---- the end of a request's way ---- */
@@ -132,7 +149,7 @@ static void on_pushed(void *arg, const struct redisReply *reply, const struct er
     p->at_redis = false;
     if (!p->in->closed)
         inbox_note(p->in, e);
-    put_answered(p, p->in->closed ? &cancelled : e);
+    put_answered(p, p->in->closed ? &inbox_ends : e);
 }
 
 static void on_spooled(void *arg, const struct err *e)
@@ -163,19 +180,31 @@ static bool ask_spool(struct put *p)
     return true;
 }
 
+static bool next_is_redis(const struct put *p)
+{
+    return (p->ways == 2) == p->redis_first;
+}
+
 static void put_next(struct put *p, const struct err *why)
 {
     while (p->fn && p->ways > 0) {
-        bool redis = (p->ways-- == 2) == p->redis_first;
+        bool redis = next_is_redis(p);
 
+        p->ways--;
         if (redis ? ask_redis(p) : ask_spool(p))
             return;
     }
     put_tell(p, why);
 }
 
-/* Redis may take its time for each of many answers: no request waits for all of them.
- */
+/* The way that it took has not answered yet; is there another? */
+static bool may_take_another(const struct put *p)
+{
+    return p->fn && p->ways && (!next_is_redis(p) || redis_is_up(p->in->redis));
+}
+
+/* Redis may take its time for each of many answers, or the disk hang: no request waits
+ * for one of them while the other would take it. */
 static void on_sweep(uv_timer_t *t)
 {
     struct inbox *in = t->data;
@@ -187,7 +216,7 @@ static void on_sweep(uv_timer_t *t)
         next = p->next;
         if (now - p->began >= PUT_MS)
             put_tell(p, &late);
-        else if (now - p->began >= REDIS_MS && p->at_redis && p->ways)
+        else if (now - p->began >= REDIS_MS && may_take_another(p))
             put_next(p, &late);
         put_release(p);
     }
@@ -214,87 +243,54 @@ void inbox_put(struct inbox *in, const char *id, const void *raw, size_t len,
     put_next(p, &fine); /* the spool always answers later, so nobody is told now */
 }
 
-/* ---- views ---- */
-
-struct get {
-    struct get *next;
-    struct inbox *in;
-    inbox_view_fn fn;
-    void *arg;
-};
-
-static void on_view(void *arg, const struct redisReply *reply, const struct err *e)
-{
-    struct get g = *(struct get *)arg;
-    bool there = reply && reply_type(reply) == REPLY_STRING;
-
-    free(arg);
-    g.fn(g.arg, there ? reply_str(reply) : NULL, g.in->closed ? &cancelled : e);
-}
-
-static void answer_all(struct inbox *in, const struct err *e)
-{
-    while (in->unanswered) {
-        struct get g = *in->unanswered;
-
-        free(in->unanswered);
-        in->unanswered = g.next;
-        g.fn(g.arg, NULL, e);
-    }
-}
-
-static void on_later(uv_timer_t *t)
-{
-    struct err e;
-
-    (void)err_set(&e, ERR_TRANSIENT, 0, "Redis is away");
-    answer_all(t->data, &e);
-}
-
-static void get_view(struct inbox *in, const char *key, inbox_view_fn fn, void *arg)
-{
-    struct get *g = mem_new(1, sizeof *g);
-    struct err e;
-
-    *g = (struct get){.next = in->unanswered, .in = in, .fn = fn, .arg = arg};
-    if (!redis_call(in->redis, on_view, g, 2, (const char *[]){"GET", key}, NULL, &e))
-        return;
-    in->unanswered = g;
-    (void)uv_timer_start(&in->later, on_later, 0, 0);
-}
-
-void inbox_view(struct inbox *in, const char *id, inbox_view_fn fn, void *arg)
-{
-    char key[QUEUE_KEY_MAX];
-
-    queue_key(in->queue, "view:", id, key);
-    get_view(in, key, fn, arg);
-}
-
-void inbox_ticket_view(struct inbox *in, int64_t ticket, inbox_view_fn fn, void *arg)
-{
-    char key[QUEUE_KEY_MAX], number[24];
-
-    (void)snprintf(number, sizeof number, "%lld", (long long)ticket);
-    queue_key(in->queue, "view:t:", number, key);
-    get_view(in, key, fn, arg);
-}
-
 /* ---- begin and end ---- */
 
 static void on_up(void *arg)
 {
     struct inbox *in = arg;
 
-    in->refusing = false;
-    log_msg(LOG_INFO, "redis", "connected");
+    log_msg(in->refusing ? LOG_DEBUG : LOG_INFO, "redis_up", "connected");
+    if (!in->refusing)
+        in->told_down = ERR_NONE;
     drain_hurry(in);
 }
 
+/* One line for an outage, one more if it becomes an operator's business. A server that
+ * is read-only is left after each of its answers: that outage has been told. */
 static void on_down(void *arg, const struct err *e)
 {
-    (void)arg;
-    log_msg(LOG_WARN, "redis", "%s", e->text);
+    struct inbox *in = arg;
+    bool told =
+        in->told_down == e->class || (in->refusing && e->class == ERR_TRANSIENT);
+
+    log_msg(told ? LOG_DEBUG : level_of(e), "redis_down", "%s", e->text);
+    in->told_down = e->class;
+}
+
+static void on_probed(void *arg, const struct redisReply *reply, const struct err *e)
+{
+    struct inbox *in = arg;
+
+    (void)reply;
+    if (!in->closed)
+        inbox_note(in, e);
+}
+
+/* What failed is tried again though nobody comes: whoever asks /readyz before sending
+ * anything would wait for ever. What waits in the spool tries Redis by itself. */
+static void on_probe(uv_timer_t *t)
+{
+    struct inbox *in = t->data;
+    char key[QUEUE_KEY_MAX];
+    struct err e;
+
+    spool_probe(in->spool);
+    if (!in->refusing || !redis_is_up(in->redis) || spool_count(in->spool))
+        return;
+    queue_key(in->queue, "view:", "probe", key);
+    if (redis_call(in->redis, on_probed, in, 5,
+                   (const char *[]){"SET", key, "{}", "PX", "1"}, NULL, &e))
+        on_probed(in, NULL, &e);
 }
 
 static void timer_init(struct inbox *in, uv_timer_t *t)
@@ -317,7 +313,9 @@ struct inbox *inbox_new(uv_loop_t *loop, const struct settings *settings,
     in->settings = settings;
     timer_init(in, &in->sweep);
     timer_init(in, &in->later);
+    timer_init(in, &in->probe);
     timer_init(in, &in->drain.timer);
+    (void)uv_timer_start(&in->probe, on_probe, PROBE_MS, PROBE_MS);
     in->redis = redis_new(&(struct redis_options){.loop = loop,
                                                   .url = &settings->redis,
                                                   .tls = tls,
@@ -339,21 +337,26 @@ static void on_closed(uv_handle_t *handle)
         free(in);
 }
 
+static void timer_close(struct inbox *in, uv_timer_t *t)
+{
+    in->handles++; /* each is closed after all of them were counted */
+    uv_close((uv_handle_t *)t, on_closed);
+}
+
 void inbox_free(struct inbox *in)
 {
-    uv_timer_t *timers[] = {&in->sweep, &in->later, &in->drain.timer};
-
     if (!in)
         return;
     in->closed = true;
     redis_free(in->redis);
     spool_free(in->spool);
-    answer_all(in, &cancelled);
+    inbox_answer_views(in, &inbox_ends);
     assert(!in->puts);
     queue_free(in->queue);
-    in->handles = (int)ARRAY_LEN(timers);
-    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
-        uv_close((uv_handle_t *)timers[i], on_closed);
+    timer_close(in, &in->sweep);
+    timer_close(in, &in->later);
+    timer_close(in, &in->probe);
+    timer_close(in, &in->drain.timer);
 }
 
 bool inbox_spooled(const struct inbox *in, const char *id)

@@ -36,10 +36,27 @@ static void next(struct inbox *in)
     d->tries = 0;
     if (!spool_count(in->spool)) {
         log_msg(LOG_INFO, "spool", "empty again, %zu requests queued", d->done);
-        d->said = false;
-        d->done = 0;
+        d->said = d->complained = false;
+        d->done = d->refused = 0;
     }
     kick(in);
+}
+
+/* The disk has not done it. The next one's turn; once round, a pause. */
+static void refuse(struct inbox *in, const struct err *e)
+{
+    struct drain *d = &in->drain;
+
+    if (!d->complained)
+        log_msg(LOG_ERROR, "spool", "%s", e->text);
+    d->complained = true;
+    if (++d->refused < spool_count(in->spool)) {
+        d->busy = false;
+        kick(in);
+        return;
+    }
+    d->refused = 0;
+    wait(in, e);
 }
 
 static void on_dropped(void *arg, const struct err *e)
@@ -48,12 +65,10 @@ static void on_dropped(void *arg, const struct err *e)
 
     if (in->closed)
         return;
-    if (e->class != ERR_NONE) { /* it will be queued again, under the same id */
-        wait(in, e);
-        return;
-    }
-    in->drain.done++;
-    next(in);
+    if (e->class != ERR_NONE)
+        refuse(in, e);
+    else
+        next(in);
 }
 
 static void on_pushed(void *arg, const struct redisReply *reply, const struct err *e)
@@ -64,10 +79,12 @@ static void on_pushed(void *arg, const struct redisReply *reply, const struct er
     if (in->closed)
         return;
     inbox_note(in, e);
-    if (e->class == ERR_NONE)
+    if (e->class == ERR_NONE) {
+        in->drain.done++;
         spool_drop(in->spool, on_dropped, in);
-    else
+    } else {
         wait(in, e);
+    }
 }
 
 static void push(struct inbox *in, const char *id, const char *raw, size_t len)
@@ -88,10 +105,12 @@ static void on_read(void *arg, const char *id, const char *raw, size_t len,
 
     if (in->closed)
         return;
-    if (e->class == ERR_NONE) {
+    if (e->class == ERR_NONE && raw) {
         push(in, id, raw, len);
+    } else if (e->class == ERR_NONE) {
+        next(in);
     } else if (e->class == ERR_TRANSIENT) {
-        wait(in, e);
+        refuse(in, e);
     } else {
         log_msg(LOG_ERROR, "spool", "request %s cannot be queued: %s", id, e->text);
         next(in);
@@ -121,6 +140,10 @@ void drain_begin(struct inbox *in)
 
 void drain_hurry(struct inbox *in)
 {
+    if (in->refusing) {
+        kick(in);
+        return;
+    }
     (void)uv_timer_stop(&in->drain.timer);
     in->drain.tries = 0;
     kick(in);

@@ -15,10 +15,12 @@ struct get;
 
 struct drain {
     uv_timer_t timer;
-    bool said;     /* that something waits */
-    bool busy;     /* reading, pushing or dropping */
-    int64_t tries; /* failures in a row */
-    size_t done;   /* since then */
+    bool said;       /* that something waits */
+    bool busy;       /* reading, pushing or dropping */
+    int64_t tries;   /* failures in a row */
+    size_t refused;  /* by the disk, in this round through the spool */
+    bool complained; /* of the disk */
+    size_t done;     /* since then */
 };
 
 struct inbox {
@@ -27,19 +29,20 @@ struct inbox {
     struct redis *redis;
     struct queue *queue; /* for the names of its keys */
     struct spool *spool;
-    bool refusing;   /* Redis is up and has answered the last push with an error */
-    bool complained; /* of views that cannot be written */
+    bool refusing;            /* Redis has answered the last push with an error */
+    enum err_class told_down; /* what the log said of the connection; ERR_NONE: up */
+    bool complained;          /* of views that cannot be written */
     bool closed;
     struct put *puts, *last_put; /* the oldest first */
     struct get *unanswered;
-    uv_timer_t sweep, later;
+    uv_timer_t sweep, later, probe;
     struct drain drain;
     int handles; /* open; the last frees a closed inbox */
 };
 
 /* ---- inbox.c ---- */
 
-/* Sends "queued" to the view, unless there is one, and the entry to the list. -1: not
+/* Sends the entry to the list, and "queued" to the view unless there is one. -1: not
  * connected, fn never runs. */
 int inbox_push(struct inbox *in, const char *id, const struct buf *entry, redis_fn fn,
                void *arg, struct err *e) MUST_CHECK;
@@ -47,7 +50,14 @@ int inbox_push(struct inbox *in, const char *id, const struct buf *entry, redis_
 /* Each answer to a push. */
 void inbox_note(struct inbox *in, const struct err *e);
 
+extern const struct err inbox_ends;
+
 void inbox_entry(struct buf *out, const char *id, const void *raw, size_t len);
+
+/* ---- inbox_view.c ---- */
+
+/* Those whom Redis was not asked for. */
+void inbox_answer_views(struct inbox *in, const struct err *e);
 
 /* ---- inbox_drain.c ---- */
 

@@ -1,10 +1,11 @@
-/* spool: see spool.h. The list of what is on the disk, in order, and the work that the
- * thread pool does for it. */
+/* spool: see spool.h. The folder, and the work that the thread pool does in it;
+ * spool_list.c has the order. */
 #include "spool.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,11 +17,14 @@
 #include "log.h"
 #include "mem.h"
 #include "spool_file.h"
+#include "spool_list.h"
 
-/* Writes under way at a time: what a slow disk may hold of memory. */
-#define WRITES_MAX 512
+/* Writes under way at a time: what a slow disk may hold of memory. More than there are
+ * clients, so that a burst is not taken for a full spool. */
+#define WRITES_MAX 8192
+#define WRITE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
-enum kind { PUT, READ, DROP };
+enum kind { PUT, READ, DROP, PROBE };
 
 /* One task of the pool. Only work() runs there, and touches nothing but its own. */
 struct errand {
@@ -29,6 +33,7 @@ struct errand {
     struct spool *spool;
     enum kind kind;
     bool known; /* the outcome is there already; only the way back is wanted */
+    bool sent;  /* of a READ: Redis has it, its file is to go */
     int folder;
     struct spool_name name;
     struct buf raw;
@@ -44,73 +49,25 @@ struct spool {
     int folder; /* open for its life, so that a new folder of that name is not ours */
     int lock;
     uint64_t last_order;
-    struct spool_name *names; /* by order; names[first] is the oldest */
-    size_t first, end, room;
+    struct spool_list list;
     struct spool_name reading;
-    size_t writes;
+    size_t writes, write_bytes; /* under way */
     bool writable;
+    bool probing;
     bool closed;
     struct errand *errands; /* under way; the last of them frees a closed spool */
 };
 
-/* ---- the list ---- */
-
-static void list_add(struct spool *s, const struct spool_name *n)
-{
-    size_t at;
-
-    if (s->end == s->room && s->first > s->end / 2) {
-        memmove(s->names, s->names + s->first, (s->end - s->first) * sizeof *s->names);
-        s->end -= s->first;
-        s->first = 0;
-    }
-    if (s->end == s->room) {
-        s->room = s->room ? s->room * 2 : 64;
-        s->names = mem_grow(s->names, s->room * sizeof *s->names);
-    }
-    for (at = s->end++; at > s->first && s->names[at - 1].order > n->order; at--)
-        s->names[at] = s->names[at - 1];
-    s->names[at] = *n;
-}
-
-/* Mostly the first. */
-static void list_remove(struct spool *s, const struct spool_name *n)
-{
-    size_t at = s->first;
-
-    while (at < s->end && s->names[at].order != n->order)
-        at++;
-    if (at == s->end)
-        return;
-    memmove(s->names + s->first + 1, s->names + s->first,
-            (at - s->first) * sizeof *s->names);
-    s->first++;
-}
-
-static bool list_has(const struct spool *s, const char *id, const char *digest)
-{
-    for (size_t i = s->first; i < s->end; i++)
-        if (!strcmp(s->names[i].id, id) &&
-            (!digest || !strcmp(s->names[i].digest, digest)))
-            return true;
-    return false;
-}
-
-static int by_order(const void *a, const void *b)
-{
-    const struct spool_name *x = a, *y = b;
-
-    return x->order < y->order ? -1 : x->order > y->order;
-}
+/* ---- what waits ---- */
 
 size_t spool_count(const struct spool *s)
 {
-    return s->end - s->first;
+    return spool_list_count(&s->list);
 }
 
 bool spool_has(const struct spool *s, const char *id)
 {
-    return list_has(s, id, NULL);
+    return spool_list_has(&s->list, id, NULL);
 }
 
 bool spool_writable(const struct spool *s)
@@ -120,15 +77,37 @@ bool spool_writable(const struct spool *s)
 
 /* ---- opening ---- */
 
+static int unusable(const char *path, struct err *e)
+{
+    return err_set(e, ERR_CONFIG, 0, "spool folder %s: %s", path, strerror(errno));
+}
+
+/* A folder that is not in its parent after a power cut takes its files along. */
+static int make_folder(const char *path)
+{
+    int folder, parent, rc;
+
+    if (mkdir(path, S_IRWXU))
+        return errno == EEXIST ? 0 : -1;
+    folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rc = parent < 0 ? -1 : fsync(parent);
+    if (parent >= 0)
+        (void)close(parent);
+    if (folder >= 0)
+        (void)close(folder);
+    return rc;
+}
+
 static int open_folder(struct spool *s, const char *path, struct err *e)
 {
     struct stat st;
 
-    if (mkdir(path, S_IRWXU) && errno != EEXIST)
-        return err_set(e, ERR_CONFIG, 0, "spool folder %s: %s", path, strerror(errno));
+    if (make_folder(path))
+        return unusable(path, e);
     s->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->folder < 0 || fstat(s->folder, &st))
-        return err_set(e, ERR_CONFIG, 0, "spool folder %s: %s", path, strerror(errno));
+        return unusable(path, e);
     if (st.st_uid != geteuid() || (st.st_mode & (S_IRWXG | S_IRWXO)))
         return err_set(
             e, ERR_CONFIG, 0,
@@ -160,7 +139,7 @@ static void list_entry(struct spool *s, const char *file)
     if (spool_name_is_unfinished(file)) {
         (void)unlinkat(s->folder, file, 0); /* if not now, at the next start */
     } else if (spool_name_parse(file, &n)) {
-        list_add(s, &n);
+        spool_list_append(&s->list, &n, false);
     } else if (file[0] != '.' && strcmp(file, "lock") != 0) {
         log_msg(LOG_WARN, "spool", "%s is not a request that waits: left alone", file);
     }
@@ -173,7 +152,7 @@ static int list_folder(struct spool *s, const char *path, struct err *e)
     struct dirent *entry;
 
     if (!dir) {
-        (void)err_set(e, ERR_CONFIG, 0, "spool folder %s: %s", path, strerror(errno));
+        (void)unusable(path, e);
         if (fd >= 0)
             (void)close(fd);
         return -1;
@@ -181,11 +160,12 @@ static int list_folder(struct spool *s, const char *path, struct err *e)
     while ((entry = readdir(dir)))
         list_entry(s, entry->d_name);
     (void)closedir(dir); /* only read from */
-    if (spool_count(s)) {
-        qsort(s->names + s->first, spool_count(s), sizeof *s->names, by_order);
-        s->last_order = s->names[s->end - 1].order;
-    }
-    return 0;
+    spool_list_sort(&s->list);
+    if (spool_count(s))
+        s->last_order = s->list.entries[s->list.end - 1].name.order;
+    /* A killed process may not have got so far, and what is here will be called known.
+     */
+    return spool_count(s) && fsync(s->folder) ? unusable(path, e) : 0;
 }
 
 static void release(struct spool *s)
@@ -194,7 +174,7 @@ static void release(struct spool *s)
         (void)close(s->folder);
     if (s->lock >= 0)
         (void)close(s->lock);
-    free(s->names);
+    spool_list_done(&s->list);
     free(s);
 }
 
@@ -202,6 +182,7 @@ struct spool *spool_open(uv_loop_t *loop, const char *folder, size_t max, struct
 {
     struct spool *s = mem_new(1, sizeof *s);
 
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is one more full disk */
     s->loop = loop;
     s->max = max;
     s->folder = s->lock = -1;
@@ -221,7 +202,11 @@ static int carry_out(struct errand *x)
     case PUT:
         return spool_file_write(x->folder, &x->name, x->raw.data, x->raw.len, &x->err);
     case READ:
-        return spool_file_read(x->folder, &x->name, &x->raw, &x->err);
+        if (!x->sent)
+            return spool_file_read(x->folder, &x->name, &x->raw, &x->err);
+        return spool_file_remove(x->folder, &x->name, &x->err);
+    case PROBE:
+        return spool_file_probe(x->folder, &x->err);
     default:
         return spool_file_remove(x->folder, &x->name, &x->err);
     }
@@ -249,25 +234,40 @@ static void unlink_errand(struct errand *x)
 static void tell(struct errand *x, const struct err *e)
 {
     if (x->kind == READ)
-        x->read_fn(x->arg, x->name.id, x->raw.data, x->raw.len, e);
-    else
+        x->read_fn(x->arg, x->name.id, x->sent ? NULL : x->raw.data, x->raw.len, e);
+    else if (x->fn)
         x->fn(x->arg, e);
+}
+
+static void note_put(struct spool *s, const struct errand *x)
+{
+    if (x->known)
+        return;
+    s->writes--;
+    s->write_bytes -= x->raw.len;
+    s->writable = x->err.class == ERR_NONE;
+    if (s->writable)
+        spool_list_add(&s->list, &x->name);
 }
 
 /* What the disk now holds, before anybody is told. */
 static void take_note(struct spool *s, const struct errand *x)
 {
-    enum err_class class = x->err.class;
+    bool refused = x->err.class == ERR_TRANSIENT;
 
-    if (x->kind == PUT && !x->known) {
-        s->writes--;
-        s->writable = class == ERR_NONE;
-        if (class == ERR_NONE)
-            list_add(s, &x->name);
-    } else if (x->kind == DROP && class == ERR_NONE) {
-        list_remove(s, &x->name);
-    } else if (x->kind == READ && (class == ERR_INVALID || class == ERR_PERMANENT)) {
-        list_remove(s, &x->name);
+    switch (x->kind) {
+    case PUT:
+        note_put(s, x);
+        return;
+    case PROBE:
+        s->probing = false;
+        s->writable = !refused;
+        return;
+    default:
+        if (refused)
+            spool_list_defer(&s->list, &x->name, x->sent || x->kind == DROP);
+        else if (x->kind == DROP || x->sent || x->err.class != ERR_NONE)
+            spool_list_remove(&s->list, &x->name);
     }
 }
 
@@ -320,6 +320,20 @@ static uint64_t next_order(struct spool *s)
     return s->last_order;
 }
 
+static bool find_no_room(const struct spool *s, size_t len, struct err *e)
+{
+    if (spool_count(s) + s->writes >= s->max)
+        (void)err_set(e, ERR_LIMIT, 0, "spool: full, %zu requests wait",
+                      spool_count(s) + s->writes);
+    else if (s->writes >= WRITES_MAX || len > WRITE_BYTES_MAX - s->write_bytes)
+        (void)err_set(e, ERR_LIMIT, 0, "spool: %zu writes are under way", s->writes);
+    else if (len > SPOOL_RAW_MAX)
+        (void)err_set(e, ERR_LIMIT, 0, "spool: a request of %zu bytes", len);
+    else
+        return false;
+    return true;
+}
+
 void spool_put(struct spool *s, const char *id, const void *raw, size_t len,
                spool_fn fn, void *arg)
 {
@@ -328,14 +342,11 @@ void spool_put(struct spool *s, const char *id, const void *raw, size_t len,
     x->fn = fn;
     memcpy(x->name.id, id, sizeof x->name.id);
     spool_digest(raw, len, x->name.digest);
-    if (list_has(s, id, x->name.digest)) {
+    if (spool_list_has(&s->list, id, x->name.digest) || find_no_room(s, len, &x->err)) {
         x->known = true;
-    } else if (spool_count(s) + s->writes >= s->max || s->writes >= WRITES_MAX) {
-        x->known = true;
-        (void)err_set(&x->err, ERR_LIMIT, 0, "spool: full, %zu requests wait",
-                      spool_count(s) + s->writes);
     } else {
         s->writes++;
+        s->write_bytes += len;
         x->name.order = next_order(s);
         buf_init(&x->raw, SPOOL_RAW_MAX);
         buf_add(&x->raw, raw, len);
@@ -348,7 +359,8 @@ void spool_read(struct spool *s, spool_read_fn fn, void *arg)
     struct errand *x = errand_new(s, READ, arg);
 
     x->read_fn = fn;
-    x->name = s->reading = s->names[s->first];
+    x->name = s->reading = s->list.entries[s->list.first].name;
+    x->sent = s->list.entries[s->list.first].sent;
     buf_init(&x->raw, SPOOL_RAW_MAX);
     errand_start(x);
 }
@@ -360,6 +372,14 @@ void spool_drop(struct spool *s, spool_fn fn, void *arg)
     x->fn = fn;
     x->name = s->reading;
     errand_start(x);
+}
+
+void spool_probe(struct spool *s)
+{
+    if (s->writable || s->probing || s->writes)
+        return;
+    s->probing = true;
+    errand_start(errand_new(s, PROBE, NULL));
 }
 
 void spool_free(struct spool *s)

@@ -29,8 +29,9 @@ void spool_free(struct spool *s);
 /* Exactly once, from the loop, never from inside the call. */
 typedef void (*spool_fn)(void *arg, const struct err *e);
 
-/* ERR_NONE: file and folder are on the disk. The same bytes under the same id are kept
- * once. ERR_LIMIT: the spool is full; ERR_TRANSIENT: the disk's reason. Copies raw. */
+/* ERR_NONE: file and folder are on the disk. Bytes that are there under that id
+ * are not written again. ERR_LIMIT: the spool is full; ERR_TRANSIENT: the disk's
+ * reason. Copies raw. */
 void spool_put(struct spool *s, const char *id, const void *raw, size_t len,
                spool_fn fn, void *arg);
 
@@ -38,16 +39,21 @@ size_t spool_count(const struct spool *s);
 bool spool_has(const struct spool *s, const char *id);
 bool spool_writable(const struct spool *s); /* when last tried, and not full */
 
-/* The oldest, e->class ERR_NONE: id and raw are valid during the call. ERR_INVALID: it
- * did not read; it was set aside as NAME.bad and counts no more. ERR_TRANSIENT: the
- * disk's reason, it stays. */
+/* If the last write failed: tries again whether one succeeds. For spool_writable. */
+void spool_probe(struct spool *s);
+
+/* The oldest, e->class ERR_NONE: id and raw are valid during the call; raw NULL: it was
+ * only still to be removed, and is. ERR_INVALID: it did not read; it was set aside as
+ * NAME.bad and counts no more. ERR_PERMANENT: somebody took it away. ERR_TRANSIENT: the
+ * disk's reason; it stays, behind all others. */
 typedef void (*spool_read_fn)(void *arg, const char *id, const char *raw, size_t len,
                               const struct err *e);
 
 /* Reads the oldest, which must be there; one read at a time. */
 void spool_read(struct spool *s, spool_read_fn fn, void *arg);
 
-/* Removes what was read last: Redis has it. After ERR_TRANSIENT it is still there. */
+/* Removes what was read last: Redis has it. After ERR_TRANSIENT it is still there,
+ * behind all others; when its turn comes only this is tried again. */
 void spool_drop(struct spool *s, spool_fn fn, void *arg);
 
 #endif

@@ -17,6 +17,7 @@
 /* ORDER-ID-DIGEST, names sort by age. */
 #define NAME_LEN (ORDER_LEN + 1 + JOB_ID_LEN + 1 + SPOOL_DIGEST_LEN)
 #define HEAD_MAX 160
+#define SPOOL_PROBE_LEN 16384 /* as much as a request has */
 
 void spool_digest(const void *raw, size_t len, char out[static SPOOL_DIGEST_LEN + 1])
 {
@@ -110,6 +111,22 @@ int spool_file_write(int folder, const struct spool_name *n, const void *raw,
     (void)unlinkat(folder, unfinished, 0); /* whatever of it is there: the next start */
     (void)unlinkat(folder, name, 0);       /* removes the rest */
     return err_set(e, ERR_TRANSIENT, saved, "spool: %s: %s", name, strerror(saved));
+}
+
+int spool_file_probe(int folder, struct err *e)
+{
+    static const char name[] = UNFINISHED "probe", bytes[SPOOL_PROBE_LEN];
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                    S_IRUSR | S_IWUSR);
+    int rc = fd < 0 || write_all(fd, bytes, sizeof bytes) || fsync(fd) ? -1 : 0;
+
+    if (rc)
+        (void)err_set(e, ERR_TRANSIENT, errno, "spool: %s", strerror(errno));
+    if (fd >= 0) {
+        (void)close(fd);
+        (void)unlinkat(folder, name, 0);
+    }
+    return rc;
 }
 
 /* ---- reading ---- */

@@ -41,6 +41,9 @@ int spool_file_read(int folder, const struct spool_name *n, struct buf *raw,
 /* Not there is fine. */
 int spool_file_remove(int folder, const struct spool_name *n, struct err *e) MUST_CHECK;
 
+/* Whether a write succeeds; leaves nothing. */
+int spool_file_probe(int folder, struct err *e) MUST_CHECK;
+
 /* Renames it to NAME.bad. */
 int spool_file_set_aside(int folder, const struct spool_name *n,
                          struct err *e) MUST_CHECK;

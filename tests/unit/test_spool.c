@@ -7,7 +7,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +32,7 @@ struct fixture {
     char id[JOB_ID_LEN + 1];
     char raw[256];
     size_t len;
+    bool given; /* bytes by the last read */
     int calls;
 };
 
@@ -119,7 +119,8 @@ static void on_read(void *arg, const char *id, const char *raw, size_t len,
     struct fixture *f = arg;
 
     on_done(f, e);
-    if (e->class != ERR_NONE)
+    f->given = raw != NULL;
+    if (e->class != ERR_NONE || !raw)
         return;
     memcpy(f->id, id, sizeof f->id);
     assert_true(len < sizeof f->raw);
@@ -372,21 +373,24 @@ static void what_was_not_finished_is_removed(void **state)
 
 /* ---- what the disk refuses ---- */
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
 static void a_file_may_not_grow(void **state)
 {
     struct fixture *f = *state;
-    struct rlimit before, small;
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
 
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    small = before;
-    small.rlim_cur = 60; /* the first line fits, the request does not */
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    limit_files(60); /* the first line fits, the request does not */
     assert_int_equal(put(f, A, "0123456789012345678901234567890123456789"),
                      ERR_TRANSIENT);
     assert_false(spool_writable(f->spool));
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    (void)signal(SIGXFSZ, handler);
+    limit_files(RLIM_INFINITY);
     assert_int_equal(spool_count(f->spool), 0);
     assert_int_equal(each_file(f->folder, NULL), 0);
     assert_int_equal(put(f, A, "again"), ERR_NONE);
@@ -405,7 +409,120 @@ static void the_folder_is_gone(void **state)
     assert_non_null(strstr(f->err.text, "No such file"));
 }
 
+/* Where a file was there is now something that neither reads nor goes away. */
+static void replace_by_folder(int folder, const char *name)
+{
+    assert_int_equal(unlinkat(folder, name, 0), 0);
+    assert_int_equal(mkdirat(folder, name, 0700), 0);
+}
+
+static void remove_folder(int folder, const char *name)
+{
+    (void)unlinkat(folder, name, AT_REMOVEDIR);
+}
+
+static void one_that_does_not_read_goes_behind_the_others(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(put(f, A, "one"), ERR_NONE);
+    assert_int_equal(each_file(f->folder, replace_by_folder), 1);
+    assert_int_equal(put(f, B, "two"), ERR_NONE);
+    assert_int_equal(take(f), ERR_TRANSIENT);
+    assert_int_equal(spool_count(f->spool), 2);
+    expect(f, B, "two");
+    drop(f);
+    assert_int_equal(take(f), ERR_TRANSIENT);
+    assert_int_equal(spool_count(f->spool), 1);
+    (void)each_file(f->folder, remove_folder);
+}
+
+/* Redis has it: it is not given out again, only its file is to go. */
+static void one_that_is_not_removed_goes_behind_the_others(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(put(f, A, "one"), ERR_NONE);
+    expect(f, A, "one");
+    assert_int_equal(each_file(f->folder, replace_by_folder), 1);
+    assert_int_equal(put(f, B, "two"), ERR_NONE);
+    spool_drop(f->spool, on_done, f);
+    await(f, 1);
+    assert_int_equal(f->err.class, ERR_TRANSIENT);
+    assert_int_equal(spool_count(f->spool), 2);
+    expect(f, B, "two");
+    drop(f);
+    assert_int_equal(take(f), ERR_TRANSIENT); /* still there */
+    (void)each_file(f->folder, remove_folder);
+    f->given = true;
+    assert_int_equal(take(f), ERR_NONE);
+    assert_false(f->given);
+    assert_int_equal(spool_count(f->spool), 0);
+}
+
+static void it_is_tried_again_whether_the_disk_takes_something(void **state)
+{
+    struct fixture *f = *state;
+
+    spool_probe(f->spool); /* nothing failed: not needed */
+    assert_int_equal(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
+    limit_files(60);
+    assert_int_equal(put(f, A, "0123456789012345678901234567890123456789"),
+                     ERR_TRANSIENT);
+    spool_probe(f->spool);
+    assert_int_equal(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
+    assert_false(spool_writable(f->spool));
+    limit_files(RLIM_INFINITY);
+    spool_probe(f->spool);
+    spool_probe(f->spool);
+    assert_int_equal(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
+    assert_true(spool_writable(f->spool));
+    assert_int_equal(each_file(f->folder, NULL), 0);
+}
+
+static void what_is_too_long_is_refused_at_once(void **state)
+{
+    struct fixture *f = *state;
+    char *raw = mem_new(SPOOL_RAW_MAX + 1, 1);
+
+    spool_put(f->spool, A, raw, SPOOL_RAW_MAX + 1, on_done, f);
+    await(f, 1);
+    assert_int_equal(f->err.class, ERR_LIMIT);
+    spool_put(f->spool, A, raw, SPOOL_RAW_MAX, on_done, f);
+    await(f, 1);
+    assert_int_equal(f->err.class, ERR_NONE);
+    free(raw);
+}
+
 /* ---- opening ---- */
+
+/* A folder lists its files in no order. */
+static void many_that_waited(void **state)
+{
+    struct fixture *f = *state;
+    struct spool_name n = {.id = A};
+    int folder = open(f->folder, O_RDONLY | O_DIRECTORY);
+    struct err e;
+
+    spool_digest("x", 1, n.digest);
+    for (uint64_t i = 0; i < 90; i++) {
+        n.order = 1000 + i * 37 % 90;
+        (void)snprintf(n.id, sizeof n.id, "%026d", (int)n.order);
+        assert_int_equal(spool_file_write(folder, &n, "x", 1, &e), 0);
+    }
+    (void)close(folder);
+    close_spool(f);
+    open_spool(f, 10);
+    assert_int_equal(spool_count(f->spool), 90);
+    assert_int_equal(put(f, B, "no room"), ERR_LIMIT);
+    for (int i = 0; i < 90; i++) {
+        char id[JOB_ID_LEN + 1];
+
+        (void)snprintf(id, sizeof id, "%026d", 1000 + i);
+        expect(f, id, "x");
+        drop(f);
+    }
+}
 
 static void refuse(const char *folder, const char *why)
 {
@@ -486,6 +603,11 @@ int main(void)
         T(what_was_not_finished_is_removed),
         T(a_file_may_not_grow),
         T(the_folder_is_gone),
+        T(one_that_does_not_read_goes_behind_the_others),
+        T(one_that_is_not_removed_goes_behind_the_others),
+        T(it_is_tried_again_whether_the_disk_takes_something),
+        T(what_is_too_long_is_refused_at_once),
+        T(many_that_waited),
         T(one_process_at_a_time),
         T(folders_that_are_refused),
         T(the_folder_is_made),
