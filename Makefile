@@ -53,7 +53,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check demo unit lint fuzz fuzz-smoke fuzz-targets headers help
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -139,6 +139,10 @@ check:
 demo:
 	./scripts/demo.sh
 
+# Each thing that can be wrong with Redis, for a minute; STORM="--copies 5 frozen".
+storm-webhook: all
+	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/webhook.py $(STORM)
+
 lint:
 	$(Q)./scripts/lint
 
@@ -154,6 +158,7 @@ help:
 	@echo 'make [all]      the programs, into build/'
 	@echo 'make check      ./scripts/test.sh: everything that CI runs'
 	@echo 'make demo       ./scripts/demo.sh: the main job, shown'
+	@echo 'make storm-webhook the receiver for a minute in each trouble of Redis (8 min)'
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'

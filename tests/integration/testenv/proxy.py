@@ -61,6 +61,8 @@ class _Line:
         while data := await reader.read(65536):
             if self.stalled:
                 continue
+            if self.proxy.delay:
+                await asyncio.sleep(self.proxy.delay())
             if self.fault and not await self.spoil(data, writer):
                 return
             if not self.fault:
@@ -105,6 +107,7 @@ class Proxy:
         self.target_port = target_port
         self.port = 0
         self.lines = 0  # connections so far
+        self.delay = None  # a function: seconds that what the server says takes longer
         self.struck = []  # kinds of the faults that have struck
         self._armed = []
         self._open = set()
