@@ -85,6 +85,24 @@ static enum log_level level_of(const struct err *e)
     return e->class == ERR_TRANSIENT ? LOG_WARN : LOG_ERROR;
 }
 
+/* Replies that are out of step with the commands would be believed, and a request lost
+ * that somebody was promised: such a connection is ended. */
+const struct err *inbox_answer(struct inbox *in, const struct redisReply *reply,
+                               const struct err *e)
+{
+    static const struct err stray = {
+        .class = ERR_TRANSIENT,
+        .code = REDIS_LOST,
+        .text = "Redis sent a reply that is none to LPUSH",
+    };
+
+    if (e->class != ERR_NONE ||
+        (reply_type(reply) == REPLY_INT && reply_int(reply) > 0))
+        return e;
+    redis_distrust(in->redis, &stray);
+    return &stray;
+}
+
 void inbox_note(struct inbox *in, const struct err *e)
 {
     if (e->code == REDIS_LOST)
@@ -145,10 +163,11 @@ static void on_pushed(void *arg, const struct redisReply *reply, const struct er
 {
     struct put *p = arg;
 
-    (void)reply;
     p->at_redis = false;
-    if (!p->in->closed)
+    if (!p->in->closed) {
+        e = inbox_answer(p->in, reply, e);
         inbox_note(p->in, e);
+    }
     put_answered(p, p->in->closed ? &inbox_ends : e);
 }
 

@@ -75,9 +75,9 @@ static void on_pushed(void *arg, const struct redisReply *reply, const struct er
 {
     struct inbox *in = arg;
 
-    (void)reply;
     if (in->closed)
         return;
+    e = inbox_answer(in, reply, e);
     inbox_note(in, e);
     if (e->class == ERR_NONE) {
         in->drain.done++;

@@ -47,6 +47,10 @@ struct inbox {
 int inbox_push(struct inbox *in, const char *id, const struct buf *entry, redis_fn fn,
                void *arg, struct err *e) MUST_CHECK;
 
+/* What became of a push: e, or, if the reply is none to it, that it was lost. */
+const struct err *inbox_answer(struct inbox *in, const struct redisReply *reply,
+                               const struct err *e);
+
 /* Each answer to a push. */
 void inbox_note(struct inbox *in, const struct err *e);
 

@@ -486,6 +486,27 @@ static void redis_hangs_up_in_the_middle(void **state)
     all_five_come(f);
 }
 
+/* Out of step, or no Redis: none of these says that the list has it. */
+static void what_is_no_answer_to_lpush(void **state)
+{
+    static const char *const replies[] = {OK,        "+QUEUED\r\n", "$-1\r\n",
+                                          "*-1\r\n", "*0\r\n",      "$1\r\n1\r\n"};
+    struct fixture *f = *state;
+
+    start(f);
+    for (int i = 0; i < (int)ARRAY_LEN(replies); i++) {
+        UNTIL(f, state_of(f).redis_up);
+        f->to_lpush = replies[i];
+        assert_int_equal(put_ends(f, i + 1), ERR_NONE);
+        if (!inbox_spooled(f->inbox, id_of(i + 1)))
+            fail_msg("believed: %s", replies[i]);
+        f->to_lpush = ":1\r\n";
+        UNTIL(f, state_of(f).spooled == 0);
+    }
+    assert_int_equal(f->taken, ARRAY_LEN(replies));
+    assert_true(f->connections > (int)ARRAY_LEN(replies));
+}
+
 /* Connected, and no word: neither to a request nor to a greeting. */
 static void redis_is_silent(void **state)
 {
@@ -743,6 +764,7 @@ int main(void)
         T(redis_loads),
         T(redis_is_gone),
         T(redis_hangs_up_in_the_middle),
+        T(what_is_no_answer_to_lpush),
         T(redis_is_silent),
         T(what_waited_before_the_start),
         T(a_refused_drain_does_not_spin),
