@@ -1,10 +1,12 @@
 # Builds the programs into build/. `make help` lists the targets; V=1 shows commands;
-# SAN=asan builds with AddressSanitizer and UndefinedBehaviorSanitizer into build-asan/.
+# SAN=asan builds with AddressSanitizer and UndefinedBehaviorSanitizer into build-asan/,
+# CRASH=1 with crash points (common/crash.h) into build-crash/.
 
 CC ?= cc
 CFLAGS ?= -O2 -g
 SAN ?=
-BUILD ?= build$(if $(SAN),-$(SAN))
+CRASH ?=
+BUILD ?= build$(if $(SAN),-$(SAN))$(if $(CRASH),-crash)
 PKGS := libuv hiredis libcurl jansson libsodium openssl libidn2
 PKG_CONFIG ?= pkg-config
 
@@ -43,6 +45,10 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSTOPGAP_VERSION='"$(VERSION)"' -Icommon $
 LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS))
 
 COMMON_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c)) $(BUILD)/common/queue_lua.o
+ifeq ($(CRASH),1)
+  ALL_CFLAGS += -DSTOPGAP_CRASH
+  COMMON_OBJ += $(BUILD)/tests/crashpoints/crash.o
+endif
 WORKER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
 WEBHOOK_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard webhook/*.c))
 CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard ctl/*.c))
@@ -53,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -143,6 +149,13 @@ demo:
 storm-webhook: all
 	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/webhook.py $(STORM)
 
+PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra
+
+# The long forms; the short ones are in ./scripts/test.sh.
+crashpoints:
+	$(Q)$(MAKE) --no-print-directory CRASH=1 all
+	$(Q)CRASHPOINTS=full BUILD_DIR=$(CURDIR)/build-crash $(PYTEST) tests/crashpoints
+
 lint:
 	$(Q)./scripts/lint
 
@@ -152,13 +165,14 @@ headers:
 	  $(CC) $(ALL_CFLAGS) -Iworker -Iwebhook -Ictl -fsyntax-only -x c $$h || exit 1; done
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-crash build-fuzz
 
 help:
 	@echo 'make [all]      the programs, into build/'
 	@echo 'make check      ./scripts/test.sh: everything that CI runs'
 	@echo 'make demo       ./scripts/demo.sh: the main job, shown'
 	@echo 'make storm-webhook the receiver for a minute in each trouble of Redis (8 min)'
+	@echo 'make crashpoints  the programs die at every crash point, and at every pair'
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "crash.h"
 #include "http_loop.h"
 #include "mem.h"
 #include "num.h"
@@ -103,6 +104,7 @@ static int on_before_send(void *arg, char *peer, char *self, int peer_port,
     if (op->refused || op->sent_lost)
         return CURL_PREREQFUNC_ABORT;
     op->sent = true;
+    CRASH_WAY(op, op->h->loop);
     return CURL_PREREQFUNC_OK;
 }
 

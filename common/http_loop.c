@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "crash.h"
 #include "mem.h"
 
 #define IDLE_MAX 40L /* more than our callers let run at once */
@@ -44,6 +45,7 @@ static void act(struct http_loop *l, curl_socket_t fd, int flags)
     if (l->closed)
         return;
     check(curl_multi_socket_action(l->multi, fd, flags, &n));
+    CRASH_LEFT(l);
     while (!l->closed && (m = curl_multi_info_read(l->multi, &n)))
         if (m->msg == CURLMSG_DONE)
             l->fn(m->easy_handle, m->data.result);

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "buf.h"
+#include "crash.h"
 #include "mem.h"
 #include "num.h"
 #include "resp.h"
@@ -234,6 +235,7 @@ int pipeline_eval(struct pipeline *l, redis_fn fn, void *arg, int64_t allow_ms,
     }
     p.tail_len = l->tails.len - from;
     send_script(l, &p, "EVALSHA", l->sha[index], l->tails.data + from, p.tail_len);
+    CRASH_SENT_OF(l->stream, "redis.sent", l->scripts[index].name);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crash.h"
 #include "mem.h"
 #include "num.h"
 
@@ -103,15 +104,17 @@ static void on_script_reply(void *arg, const struct redisReply *r, const struct 
 {
     struct queue_call *c = arg;
     struct redis *redis = c->redis;
+    const char *name = queue_scripts[c->script].name;
     struct err why;
 
+    CRASH_POINT_OF("redis.heard", name);
     if (!r || is_answer_of(c->script, r)) {
         c->on_reply(c, r, e);
+        CRASH_POINT_OF("redis.handled", name);
         return;
     }
     (void)err_set(&why, ERR_TRANSIENT, REDIS_LOST,
-                  "Redis sent a reply that is none to the script %s",
-                  queue_scripts[c->script].name);
+                  "Redis sent a reply that is none to the script %s", name);
     c->on_reply(c, NULL, &why);
     redis_distrust(redis, &why);
 }
@@ -124,6 +127,7 @@ int queue_call_eval(struct queue *q, struct queue_args *a, enum queue_script scr
     c->redis = q->redis;
     c->script = script;
     c->on_reply = on_reply;
+    CRASH_POINT_OF("redis.before", queue_scripts[script].name);
     rc = redis_eval(q->redis, on_script_reply, c, script, 1, a->n, a->v, a->len, e);
 
     if (rc)

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "buf.h"
+#include "crash.h"
 #include "dial.h"
 #include "mem.h"
 #include "tls.h"
@@ -235,6 +236,7 @@ static void on_flush(uv_prepare_t *h)
     struct stream *s = h->data;
 
     flush(s);
+    CRASH_LEFT(s);
     if (s->state == HANDSHAKE && !s->hello_sent) {
         s->hello_sent = true;
         tls_bytes(s, NULL, 0);

@@ -3,8 +3,8 @@
 # unit tests and the integration tests, and both again under the sanitizers. Quiet when
 # all is well; a failing test's whole output is shown. The last line counts the tests.
 #
-#   scripts/test.sh [lint|unit|integration|asan|fuzz-smoke]...
-#                                       (default: lint unit integration asan)
+#   scripts/test.sh [lint|unit|integration|crashpoints|asan|fuzz-smoke]...
+#                           (default: all but fuzz-smoke)
 #
 # shellcheck disable=SC2317 # most functions are run by stage()
 set -u
@@ -13,6 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
 UNIT_LIMIT=120         # seconds for one unit test program, or for the scripts' tests
 INTEGRATION_LIMIT=400  # seconds for all integration tests, once
 SANITIZER_LIMIT=600    # the same under the sanitizers
+CRASH_LIMIT=240        # seconds for the crash points, short form
 
 passed=0
 failed=0
@@ -164,20 +165,26 @@ sanitized() {
     unset ASAN_OPTIONS UBSAN_OPTIONS
 }
 
+# The programs that can be told where to die.
+crashpoints() {
+    stage crash-build quietly make -j"$jobs" CRASH=1 all &&
+        stage crashpoints pytests tests/crashpoints build-crash $CRASH_LIMIT
+}
+
 for part in "$@"; do
     case $part in
-    lint | unit | integration | asan | fuzz-smoke) ;;
+    lint | unit | integration | crashpoints | asan | fuzz-smoke) ;;
     -h | --help)
         sed -n '2,7s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
-        echo "test.sh: unknown part '$part'; parts: lint unit integration asan fuzz-smoke" >&2
+        echo "test.sh: unknown part '$part'; parts: lint unit integration crashpoints asan fuzz-smoke" >&2
         exit 2
         ;;
     esac
 done
-[ $# -gt 0 ] || set -- lint unit integration asan
+[ $# -gt 0 ] || set -- lint unit integration crashpoints asan
 
 stage dependencies scripts/install-deps test || finish
 for part in "$@"; do
@@ -193,6 +200,7 @@ for part in "$@"; do
         ;;
     unit) stage unit unit build ;;
     integration) stage integration pytests tests/integration build $INTEGRATION_LIMIT ;;
+    crashpoints) crashpoints ;;
     asan) sanitized ;;
     fuzz-smoke)
         stage fuzz-tools scripts/install-deps fuzz && stage fuzz-smoke quietly make -s -j"$jobs" fuzz-smoke

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "crash.h"
 #include "gitlab_answer.h"
 #include "gitlab_body.h"
 #include "http.h"
@@ -127,6 +128,7 @@ static void on_answer(void *arg, const struct http_response *r)
     struct gitlab *g = op->g;
     struct gitlab_result out = {.iid = 0};
 
+    CRASH_POINT_OF("gitlab.heard", op->ask.call->name);
     if (!gitlab_answer_take(&op->ask, r, &out)) {
         send_request(op);
         return;
@@ -167,7 +169,9 @@ static void send_request(struct op *op)
     }
     assert(!url.failed && !op->body.failed);
     r.url = url.data;
+    CRASH_POINT_OF("gitlab.before", op->ask.call->name);
     start_http(op->g, &r, on_answer, op, &op->request);
+    CRASH_SENT_OF(op->request, "gitlab.sent", op->ask.call->name);
     buf_done(&url);
     buf_done(&op->body);
 }

@@ -137,10 +137,14 @@ static void read_project_refusal(const struct http_response *r, struct err *e)
         e->class = ERR_AUTH;
 }
 
-const struct gitlab_call gitlab_call_create = {"POST", "", true, 201, read_created};
-const struct gitlab_call gitlab_call_update = {"PUT", "", true, 200, read_updated};
-const struct gitlab_call gitlab_call_find = {"GET", "?", false, 200, read_found};
-const struct gitlab_call gitlab_call_comment = {"POST", "/notes", true, 201, read_note};
+const struct gitlab_call gitlab_call_create = {"create", "POST", "",
+                                               true,     201,    read_created};
+const struct gitlab_call gitlab_call_update = {"update", "PUT", "",
+                                               true,     200,   read_updated};
+const struct gitlab_call gitlab_call_find = {"find", "GET", "?",
+                                             false,  200,   read_found};
+const struct gitlab_call gitlab_call_comment = {"comment", "POST", "/notes",
+                                                true,      201,    read_note};
 
 bool gitlab_answer_take(struct gitlab_ask *ask, const struct http_response *r,
                         struct gitlab_result *out)

@@ -15,6 +15,7 @@ struct gitlab_ask;
 
 /* What the calls differ in. */
 struct gitlab_call {
+    const char *name;
     const char *method;
     const char *suffix; /* of the path */
     bool effect;        /* changes something at GitLab */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crash.h"
 #include "mem.h"
 #include "secret.h"
 #include "smtp_steps.h"
@@ -108,7 +109,9 @@ void smtp_session_say_content(struct smtp_session *s)
     if (!may_write(s))
         return;
     s->content_sent = true;
-    stream_write(s->stream, s->content.data, s->content.len);
+    stream_write(s->stream, s->content.data,
+                 CRASH_PART(s->stream, "smtp.half", s->content.len));
+    CRASH_SENT(s->stream, "smtp.dot");
     s->backlog = stream_backlog(s->stream);
     (void)uv_timer_start(&s->clock, on_content_clock, ms, ms);
 }

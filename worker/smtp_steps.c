@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "crash.h"
 #include "secret.h"
 #include "settings.h"
 
@@ -239,12 +240,14 @@ static void say_sender(struct smtp_session *s)
 {
     struct buf *out = smtp_session_command(s);
 
+    CRASH_POINT("smtp.before");
     smtp_proto_mail(out, &s->offer, s->mail, s->size, s->eightbit);
     if (s->offer.pipelining) {
         smtp_proto_rcpt(out, &s->offer, s->mail);
         buf_adds(out, "DATA\r\n");
     }
     smtp_session_say(s);
+    CRASH_SENT(s->stream, "smtp.sent");
 }
 
 static void say_recipient(struct smtp_session *s)
@@ -309,6 +312,7 @@ static void on_data_answer(struct smtp_session *s, int code)
 
 static void be_ready(struct smtp_session *s)
 {
+    CRASH_POINT("smtp.ready");
     s->events.on_ready(s->arg);
     if (s->state == SMTP_READY && s->released)
         smtp_session_go(s, SMTP_CONTENT);
@@ -324,6 +328,7 @@ static void on_unasked(struct smtp_session *s, int code)
 
 static void on_taken(struct smtp_session *s, int code)
 {
+    CRASH_POINT("smtp.answered");
     if (!smtp_session_dot_out(s))
         on_unasked(s, code);
     else if (code / 100 == 2)

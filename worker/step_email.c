@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crash.h"
 #include "log.h"
 #include "mail.h"
 #include "mem.h"
@@ -93,6 +94,7 @@ static void on_sent(void *arg, const struct smtp_result *result)
 
 static void on_intent(struct task *t)
 {
+    CRASH_POINT("email.intent");
     t->job.frozen = true;
     if (!t->smtp) {
         task_resume(t, conclude(t));

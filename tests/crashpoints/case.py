@@ -1,0 +1,271 @@
+"""One run of a scenario in which programs die at crash points, and what is asked of the
+outside servers and of Redis afterwards. Many runs share the servers: each has a queue and
+a mail domain of its own, and they go on side by side."""
+
+import email
+import itertools
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+
+from testenv import keyspace, process
+from testenv.worker import Worker
+
+KILLED = 137  # how a program ends at its crash point
+HOLD_MS = 180000  # how long a follow-up is its worker's (worker/follow.c)
+DEADLINE_S = 60.0
+
+
+class Stand:
+    """The servers."""
+
+    def __init__(self, folder, redis, smtp, gitlab, key):
+        self.folder, self.redis, self.smtp, self.gitlab, self.key = folder, redis, smtp, gitlab, key
+        self.numbers = itertools.count(1)
+
+    def issues(self, domain):
+        with self.gitlab.state.lock:
+            return [dict(i) for i in self.gitlab.project().issues if domain in i["title"]]
+
+    def mails(self, domain):
+        with self.smtp.lock:
+            return [m for m in self.smtp.mails if m.to.endswith("@" + domain)]
+
+
+class Case:
+    def __init__(self, stand, scenario, deaths=(), must_die=True, **settings):
+        """deaths: (point, its how-manieth passing), one for each program that dies.
+        must_die: to come to the first of them is part of the run."""
+        self.stand, self.scenario = stand, scenario
+        self.deaths, self.died, self.must_die = list(deaths), [], must_die
+        self.number = next(stand.numbers)
+        self.queue = f"q{self.number}"
+        self.prefix = f"stopgap:{{{self.queue}}}:"
+        self.domain = f"{self.queue}.example"
+        self.log = os.path.join(stand.folder, f"passed-{self.number}")
+        self.client = stand.redis.client
+        self.worker, self.workers = None, []
+        self.commands = Counter()
+        self.env = {
+            "STOPGAP_REDIS_URL": stand.redis.url, "STOPGAP_QUEUE": self.queue,
+            "STOPGAP_LICENSE_KEY_FILE": stand.key, "STOPGAP_SMTP_URL": stand.smtp.url,
+            "STOPGAP_MAIL_FROM": "Licenses <licenses@vendor.example>",
+            "STOPGAP_GITLAB_URL": stand.gitlab.url,
+            "STOPGAP_GITLAB_PROJECT": stand.gitlab.PROJECT,
+            "STOPGAP_GITLAB_TOKEN": stand.gitlab.TOKEN,
+            "STOPGAP_GITLAB_SETTLE": "300ms", "STOPGAP_BACKOFF_BASE": "20ms",
+            "STOPGAP_BACKOFF_CAP": "200ms", "STOPGAP_LEASE": "1s",
+            "STOPGAP_METRICS_LISTEN": "off", "STOPGAP_MAX_PER_ADDRESS": "0",
+            "STOPGAP_MAX_PER_AGENT": "0", "STOPGAP_MAX_PER_DAY": "0",
+            "STOPGAP_MAX_AMBIGUOUS": "4", "STOPGAP_CONCURRENCY": "1",
+            "STOPGAP_SMTP_CONNECTIONS": "1", "CRASH_LOG": self.log, **settings}
+
+    def __str__(self):
+        where = ", then ".join(f"{point} x{n}" for point, n in self.deaths)
+        return f"{self.scenario.name}: {where or 'nothing dies'} ({self.queue})"
+
+    # --- what scenarios do ---
+
+    def address(self, n):
+        return f"c{n}@{self.domain}"
+
+    def push(self, n, **fields):
+        self.push_raw(json.dumps({"ticket_id": n, "email": self.address(n), "users": 25,
+                                  "requested_by": "agent", **fields}))
+
+    def push_raw(self, text):
+        self.client.lpush(self.prefix + "inbox", text)
+
+    def records(self):
+        for key in sorted(self.client.scan_iter(self.prefix + "job:*", count=1000)):
+            yield key.rsplit(":", 1)[1], self.client.hgetall(key)
+
+    def mailed(self):
+        return [i for i, r in self.records() if "s:email" in r]
+
+    def failed_in(self, step):
+        return [i for i, r in self.records() if r["state"] == "failed" and r["err_step"] == step]
+
+    def ctl(self, verb, job_id):
+        """A person who dies at the keyboard tries again, and does not mind to hear that
+        it has been done already."""
+        self.commands[verb] += 1
+        command = [process.program("stopgapctl"), verb, job_id]
+        env = {"PATH": os.environ["PATH"], **self.env}
+        if self.deaths and not self.died and self.deaths[0][1] == self.commands[verb] \
+                and self.deaths[0][0].endswith("." + verb):
+            point = self.deaths[0][0]
+            done = subprocess.run(process.with_parent(command), capture_output=True,
+                                  env={**env, "CRASH_AT": point + ":1"}, timeout=DEADLINE_S,
+                                  check=False)
+            assert done.returncode == KILLED, done
+            self.died.append(point)
+        subprocess.run(process.with_parent(command), capture_output=True, env=env,
+                       timeout=DEADLINE_S, check=False)
+
+    def give_in_secret(self, n):
+        wid = self.wait(lambda: next(
+            (w for w in self.client.zrange(self.prefix + "workers", 0, -1)
+             if w.split(":")[2] == str(self.worker.pid)), None))
+        job_id = f"{n:02d}" + "a" * 24
+        with self.client.pipeline() as p:
+            p.hset(self.prefix + "job:" + job_id, mapping={
+                "v": 1, "state": "active", "owner": wid, "fence": 1, "attempt": 1,
+                "accepted_ms": 1, "raw": json.dumps({
+                    "ticket_id": n, "email": self.address(n), "users": 25,
+                    "requested_by": "agent"})})
+            p.lpush(self.prefix + "proc:" + wid, job_id)
+            p.execute()
+
+    # --- the run ---
+
+    def wait(self, condition):
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            self.tend()
+            value = condition()
+            if value:
+                return value
+            assert time.monotonic() < end, f"{self}: stands still:\n{self.story()}"
+            time.sleep(0.004)
+
+    def story(self):
+        lines = [f"{i} {r['state']} {r.get('err_text', '')} {self.client.lrange(self.prefix + 'log:' + i, 0, -1)}"
+                 for i, r in self.records()]
+        return "\n".join([*lines, self.worker.text()])
+
+    def start(self):
+        env = dict(self.env)
+        if len(self.died) < len(self.deaths):
+            point, n = self.deaths[len(self.died)]
+            if point.rsplit(".", 1)[1] not in self.scenario.by_people:
+                env["CRASH_AT"] = f"{point}:{n}"
+        self.worker = Worker(env, ready=False)
+        self.workers.append(self.worker)
+
+    def tend(self):
+        """A worker that has died has a successor."""
+        if self.worker.running:
+            return
+        status = self.worker.wait()
+        assert status == KILLED and len(self.died) < len(self.deaths), \
+            f"{self}: exit status {status}:\n{self.worker.text()}"
+        self.worker.killed = True
+        self.died.append(self.deaths[len(self.died)][0])
+        key = self.prefix + "follow"
+        for member, score in self.client.zrange(key, 0, -1, withscores=True):
+            self.client.zadd(key, {member: score - HOLD_MS})  # its hold is over
+        self.start()
+
+    def at_rest(self, ended):
+        with self.client.pipeline(transaction=True) as p:  # one moment's picture
+            for name in ("done", "failed"):
+                p.zcard(self.prefix + name)
+            for name in ("inbox", "pending", "solo", "delayed", "follow"):
+                p.exists(self.prefix + name)
+            done, failed, *waiting = p.execute()
+        return done + failed == ended and not any(waiting)
+
+    def run(self):
+        """Words about what is wrong; [] if nothing is."""
+        self.start()
+        try:
+            for begin, ended in self.scenario.phases:
+                begin(self)
+                self.wait(lambda n=ended: self.at_rest(n))
+            self.leave(self.scenario.phases[-1][1])
+        except AssertionError as e:
+            return [str(e)]
+        finally:
+            self.worker.stop()
+        wrong = [*self.judge()]
+        return [f"{self}: {w}" for w in wrong] + ([self.story()] if wrong else [])
+
+    def leave(self, ended):
+        """Ends the worker, which may still die of it."""
+        while True:
+            self.wait(lambda: self.worker.lines(event="ready"))
+            if self.worker.stop() != KILLED:
+                return
+            self.wait(lambda: self.at_rest(ended))
+
+    def forget(self):
+        keys = list(self.client.scan_iter(self.prefix + "*", count=1000))
+        if keys:
+            self.client.delete(*keys)
+
+    def passed(self):
+        """How often each point was passed."""
+        with open(self.log, encoding="ascii") as f:
+            return Counter(line.rstrip("\n") for line in f)
+
+    # --- judging ---
+
+    def judge(self):
+        if not self.died and self.deaths and self.must_die:
+            yield f"{self.deaths[0]} was never passed"
+        for worker in self.workers:
+            worker.check()
+        yield from keyspace.complaints(self.client, self.prefix)
+        issues, mails = {}, {}
+        for issue in self.stand.issues("@" + self.domain):
+            issues.setdefault(self.job_of(issue["description"]), []).append(issue)
+        for mail in self.stand.mails(self.domain):
+            mails.setdefault(mail.data.split(b"X-Stopgap-Job: ")[1][:26].decode(), []).append(mail)
+        records = dict(self.records())
+        for job_id in {*issues, *mails} - set(records):
+            yield f"{job_id} is known outside only"
+        for job_id, record in records.items():
+            for words in self.judge_job(job_id, record, issues.get(job_id, []),
+                                        mails.get(job_id, [])):
+                yield f"{job_id}: {words}"
+
+    @staticmethod
+    def job_of(description):
+        return description.split("Job: ")[1][:26]
+
+    def judge_job(self, job_id, record, issues, mails):
+        if record["state"] == "failed" or "discarded" in record:
+            yield from self.judge_failed(record, issues, mails)
+            return
+        if "dup_of" in record:
+            if mails or issues:
+                yield f"a pointer with {len(mails)} mails, {len(issues)} issues"
+            return
+        success = [i for i in issues if i["title"].startswith("[Success]")]
+        if len(success) != 1 or success[0]["state"] != "closed":
+            yield f"{len(success)} [Success] issues: {[(i['title'], i['state']) for i in issues]}"
+        yield from self.judge_mails(job_id, record, mails, success)
+        others = [i for i in issues if i not in success]
+        if len(others) > ("report_iid" in record) or any(i["state"] != "closed" for i in others):
+            yield f"issues left: {[(i['title'], i['state']) for i in others]}"
+
+    def judge_failed(self, record, issues, mails):
+        if mails or len(issues) != 1 or not issues[0]["title"].startswith("[Failed]"):
+            yield f"{len(mails)} mails, {[(i['title'], i['state']) for i in issues]}"
+        elif record["state"] == "failed" and not record.get("fixed_by"):
+            if issues[0]["state"] != "opened":
+                yield "its issue is closed"
+        elif record.get("fixed_by"):
+            notes = len(issues[0]["notes"])
+            if issues[0]["state"] != "closed" or not 1 <= notes <= 1 + len(self.died):
+                yield f"its issue is {issues[0]['state']}, with {notes} notes"
+
+    def judge_mails(self, job_id, record, mails, success):
+        wanted = 1 + int(record.get("resends", 0))
+        doubtful = sum(len(w.lines(event="ambiguous", job=job_id)) for w in self.workers)
+        if not wanted <= len(mails) <= wanted + doubtful:
+            yield f"{len(mails)} mails, not {wanted}, {doubtful} in doubt"
+        if doubtful > len(self.died):
+            yield f"{doubtful} mails in doubt, {len(self.died)} deaths"
+        if len({m.data for m in mails}) > wanted:
+            yield f"{len({m.data for m in mails})} different mails"
+        for mail in mails:
+            parts = email.message_from_bytes(mail.data).walk()
+            licenses = [p.get_payload(decode=True) for p in parts if p.get_filename()]
+            if [text.decode().split() for text in licenses] != [record["lic"].split()]:
+                yield "a mail with another license"
+        if success and record["lic"].strip() not in success[0]["description"]:
+            yield "an issue with another license"

@@ -1,0 +1,93 @@
+"""What is done to a queue while its programs die: phases, each begun when the one before
+it has come to rest, and how many jobs have ended by then. Between them they pass every
+crash point."""
+
+import dataclasses
+import json
+
+TEN = range(1, 11)
+
+
+def jobs(case):
+    for n in TEN:
+        case.push(n)
+
+
+def faulty(case):
+    for n in TEN:
+        case.push(n, users=0)
+
+
+def same_and_again(case):
+    """Requests that come twice, and the same licenses again."""
+    for n in TEN:
+        case.push(n)
+    for job_id in case.mailed():
+        case.push_raw(json.dumps({"resend": job_id, "requested_by": "agent"}))
+
+
+def refused(case):
+    """The mail server refuses each once, for good; ten others are faulty."""
+    for n in TEN:
+        case.stand.smtp.on(case.address(n), rcpt="550 5.1.1 No such user", times=1)
+        case.push(n)
+        case.push(n + 10, users=0)
+
+
+def requeue(case):
+    for job_id in case.failed_in("email"):
+        case.ctl("requeue", job_id)
+
+
+def resend(case):
+    for job_id in case.mailed():
+        case.ctl("resend", job_id)
+
+
+def discard(case):
+    for job_id in case.failed_in("validate"):
+        case.ctl("discard", job_id)
+
+
+def lost_claim(case):
+    """A job that the worker which runs was given without hearing of it."""
+    case.give_in_secret(sum(1 for _ in case.records()) + 1)
+
+
+@dataclasses.dataclass
+class Scenario:
+    name: str
+    phases: list  # (function, how many jobs have ended after it)
+    by_people: tuple = ()  # scripts whose points are passed by stopgapctl
+
+
+SCENARIOS = [
+    Scenario("jobs", [(jobs, 10)]),
+    Scenario("reports", [(faulty, 10), (jobs, 20)]),
+    Scenario("repeats", [(jobs, 10), (same_and_again, 30)]),
+    Scenario("people", [(refused, 20), (requeue, 20), (resend, 20), (discard, 20)],
+             by_people=("requeue", "resend", "discard")),
+    Scenario("claims", [(lost_claim, n) for n in TEN]),
+]
+
+
+# --- for pairs of deaths: few jobs, but every point of a worker ---
+
+def two_faulty(case):
+    for n in (1, 2):
+        case.push(n, users=0)
+
+
+def two_of_each(case):
+    """The corrected ones, and another that comes twice."""
+    for n in (1, 2, 3):
+        case.push(n)
+    case.push(3)
+
+
+def again_and_lost(case):
+    case.push_raw(json.dumps({"resend": case.mailed()[0], "requested_by": "agent"}))
+    case.give_in_secret(9)
+
+
+PAIRS = Scenario("pairs", [(two_faulty, 2), (two_of_each, 6), (again_and_lost, 8)])
