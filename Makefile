@@ -59,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -156,6 +156,10 @@ crashpoints:
 	$(Q)$(MAKE) --no-print-directory CRASH=1 all
 	$(Q)CRASHPOINTS=full BUILD_DIR=$(CURDIR)/build-crash $(PYTEST) tests/crashpoints
 
+STORM ?= --seed 1 --rounds 100
+storm: all
+	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/storm.py $(STORM)
+
 lint:
 	$(Q)./scripts/lint
 
@@ -173,6 +177,7 @@ help:
 	@echo 'make demo       ./scripts/demo.sh: the main job, shown'
 	@echo 'make storm-webhook the receiver for a minute in each trouble of Redis (8 min)'
 	@echo 'make crashpoints  the programs die at every crash point, and at every pair'
+	@echo 'make storm      100,000 jobs and 1,200 kills in 100 storms; STORM="--seed N --rounds 1": one of them'
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'

@@ -3,7 +3,7 @@
 # unit tests and the integration tests, and both again under the sanitizers. Quiet when
 # all is well; a failing test's whole output is shown. The last line counts the tests.
 #
-#   scripts/test.sh [lint|unit|integration|crashpoints|asan|fuzz-smoke]...
+#   scripts/test.sh [lint|unit|integration|crashpoints|storm|asan|fuzz-smoke]...
 #                           (default: all but fuzz-smoke)
 #
 # shellcheck disable=SC2317 # most functions are run by stage()
@@ -14,6 +14,7 @@ UNIT_LIMIT=120         # seconds for one unit test program, or for the scripts' 
 INTEGRATION_LIMIT=400  # seconds for all integration tests, once
 SANITIZER_LIMIT=600    # the same under the sanitizers
 CRASH_LIMIT=240        # seconds for the crash points, short form
+STORM_LIMIT=300        # seconds for the short storms
 
 passed=0
 failed=0
@@ -173,23 +174,23 @@ crashpoints() {
 
 for part in "$@"; do
     case $part in
-    lint | unit | integration | crashpoints | asan | fuzz-smoke) ;;
+    lint | unit | integration | crashpoints | storm | asan | fuzz-smoke) ;;
     -h | --help)
         sed -n '2,7s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
-        echo "test.sh: unknown part '$part'; parts: lint unit integration crashpoints asan fuzz-smoke" >&2
+        echo "test.sh: unknown part '$part'; parts: lint unit integration crashpoints storm asan fuzz-smoke" >&2
         exit 2
         ;;
     esac
 done
-[ $# -gt 0 ] || set -- lint unit integration crashpoints asan
+[ $# -gt 0 ] || set -- lint unit integration crashpoints storm asan
 
 stage dependencies scripts/install-deps test || finish
 for part in "$@"; do
     case $part in
-    unit | integration)
+    unit | integration | storm)
         [ -n "${built-}" ] || { stage build build && built=1; } || finish
         ;;
     esac
@@ -201,6 +202,7 @@ for part in "$@"; do
     unit) stage unit unit build ;;
     integration) stage integration pytests tests/integration build $INTEGRATION_LIMIT ;;
     crashpoints) crashpoints ;;
+    storm) stage storm pytests tests/storm build $STORM_LIMIT ;;
     asan) sanitized ;;
     fuzz-smoke)
         stage fuzz-tools scripts/install-deps fuzz && stage fuzz-smoke quietly make -s -j"$jobs" fuzz-smoke
