@@ -98,6 +98,17 @@ def test_each_name_stands_once_in_the_sources():
     assert points.twice() == []
 
 
+def test_programs_as_they_are_shipped_have_none():
+    folder = os.path.join(points.TREE, "build")
+    programs = [os.path.join(folder, n) for n in ("stopgap-worker", "stopgapctl")]
+    if not all(map(os.path.exists, programs)):
+        pytest.skip("build/ is not there")
+    for path in programs:
+        with open(path, "rb") as f:
+            data = f.read()
+        assert b"CRASH_" not in data and b"redis.before" not in data
+
+
 def test_no_point_is_left_out(passed):
     """A new one needs a scenario that comes to it."""
     reached = {name for counts in passed.values() for name in counts}
@@ -108,7 +119,8 @@ def test_no_point_is_left_out(passed):
 
 
 def single_deaths(passed, scenario):
-    """In the short form each point dies in the first scenario that comes to it."""
+    """In the short form each point dies in the first scenario that comes to it; those of
+    GitLab's client with failure issues once more."""
     seen = set()
     for other in SCENARIOS:
         if other is scenario:
@@ -116,7 +128,8 @@ def single_deaths(passed, scenario):
         seen |= set() if FULL else set(passed[other.name])
     for point, count in sorted(passed[scenario.name].items()):
         by_people = point.rsplit(".", 1)[1] in scenario.by_people
-        if point not in seen or by_people:
+        again = scenario.name == "reports" and point.startswith("gitlab.")
+        if point not in seen or by_people or again:
             yield from ((scenario, [(point, n)]) for n in chosen(count))
 
 
