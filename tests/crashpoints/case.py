@@ -109,7 +109,7 @@ class Case:
         wid = self.wait(lambda: next(
             (w for w in self.client.zrange(self.prefix + "workers", 0, -1)
              if w.split(":")[2] == str(self.worker.pid)), None))
-        job_id = f"{n:02d}" + "a" * 24
+        job_id = f"{self.number:06d}{n:02d}".ljust(26, "a")  # GitLab is everybody's
         with self.client.pipeline() as p:
             p.hset(self.prefix + "job:" + job_id, mapping={
                 "v": 1, "state": "active", "owner": wid, "fence": 1, "attempt": 1,

@@ -74,6 +74,11 @@ def run_all(runs):
     return wrong
 
 
+def judge(runs):
+    wrong = run_all(runs)
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.fixture(scope="module")
 def passed():
     """{scenario: {point: how often it is passed when nothing dies}}"""
@@ -135,14 +140,14 @@ def single_deaths(passed, scenario):
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 def test_dies_there(passed, scenario):
-    assert run_all(list(single_deaths(passed, scenario))) == []
+    judge(list(single_deaths(passed, scenario)))
 
 
 def test_dies_in_its_second_life():
     runs = [(SCENARIOS[0], [SECOND_LIFE[what], (name, 1)]) for name in points.names()
             for what in [name.rsplit(".", 1)[1]] if what in SECOND_LIFE]
     assert runs
-    assert run_all(runs) == []
+    judge(runs)
 
 
 @pytest.mark.skipif(not FULL, reason="CRASHPOINTS=full, `make crashpoints`")
@@ -152,5 +157,4 @@ def test_dies_twice():
         assert first.run() == []
         names = sorted(first.passed())
     second = sorted({*names, *(n for n in points.names() if n.rsplit(".", 1)[1] in SECOND_LIFE)})
-    wrong = run_all([(PAIRS, [(a, 1), (b, 1)]) for a in names for b in second])
-    assert wrong == []
+    judge([(PAIRS, [(a, 1), (b, 1)]) for a in names for b in second])
