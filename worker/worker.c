@@ -51,6 +51,7 @@ static void set_clock(struct worker *w, int64_t now_ms)
 
 bool worker_lease_is_safe(const struct worker *w)
 {
+    uv_update_time(w->loop); /* this turn may have been frozen since it began */
     return w->lease_until_ms - worker_loop_ms(w) > w->settings->lease_ms / 5;
 }
 
