@@ -196,11 +196,18 @@ int queue_follow_take(struct queue *q, size_t most, int64_t hold_ms, queue_follo
 int queue_follow_item(const struct queue_follows *f, size_t i,
                       struct queue_follow *item, struct job *job,
                       struct err *e) MUST_CHECK;
-/* Fields are written always; the item is put off by delay_ms, or removed (-1), unless
- * it was scheduled anew meanwhile. token "": only the fields. */
+enum queue_settled {
+    QUEUE_ANEW, /* written; the item was scheduled anew meanwhile, and stays so */
+    QUEUE_SETTLED,
+    QUEUE_STRAY /* nothing was written: another issue than this report_iid is known */
+};
+typedef void (*queue_settled_fn)(void *arg, enum queue_settled how,
+                                 const struct err *e);
+/* Writes the fields; the item is put off by delay_ms, or removed (-1). token "": only
+ * the fields. */
 int queue_follow_done(struct queue *q, const char *kind, const char *id,
                       const char *token, int64_t delay_ms,
-                      const struct queue_write *write, queue_done_fn fn, void *arg,
+                      const struct queue_write *write, queue_settled_fn fn, void *arg,
                       struct err *e) MUST_CHECK;
 
 /* Gives back what is in this worker's hands beside these jobs: claims whose answer was

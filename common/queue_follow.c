@@ -49,20 +49,28 @@ int queue_follow_item(const struct queue_follows *f, size_t i, struct queue_foll
     return queue_decode_hash(reply_at(r, 5), out->id, job, e);
 }
 
+static void on_settled(void *arg, const struct redisReply *r, const struct err *e)
+{
+    struct queue_call c = *(struct queue_call *)arg;
+
+    free(arg);
+    c.fn.settled(c.arg, r ? (enum queue_settled)queue_int_at(r, 0) : QUEUE_ANEW, e);
+}
+
 int queue_follow_done(struct queue *q, const char *kind, const char *id,
                       const char *token, int64_t delay_ms,
-                      const struct queue_write *write, queue_done_fn fn, void *arg,
+                      const struct queue_write *write, queue_settled_fn fn, void *arg,
                       struct err *e)
 {
     struct queue_call *c = queue_call_new(arg);
     struct queue_args a;
 
-    c->fn.done = fn;
+    c->fn.settled = fn;
     queue_args_begin(&a, q);
     queue_arg_str(&a, kind);
     queue_arg_str(&a, id);
     queue_arg_str(&a, token);
     queue_arg_int(&a, delay_ms);
     queue_arg_write(&a, write);
-    return queue_call_eval(q, &a, QUEUE_FOLLOW_DONE, queue_on_done, c, e);
+    return queue_call_eval(q, &a, QUEUE_FOLLOW_DONE, on_settled, c, e);
 }

@@ -12,13 +12,43 @@
 
 /* ---- ends of an item ---- */
 
-static void on_settled(void *arg, bool unchanged, const struct err *e)
+static void on_stray_closed(void *arg, const struct gitlab_result *r)
 {
-    /* Whatever Redis said: the item is still there and comes again when its hold ends.
-     */
-    (void)unchanged;
+    struct report *it = arg;
+    struct log_line l;
+
+    log_begin(&l, r->err.class == ERR_NONE ? LOG_INFO : LOG_WARN, "stray_issue");
+    log_str(&l, "job", it->id);
+    log_int(&l, "iid", it->job.report_iid);
+    if (r->err.class != ERR_NONE)
+        log_err(&l, &r->err);
+    log_end(&l);
+    follow_report_ended(it);
+}
+
+/* Our hold had ended, and another worker made an issue of its own. */
+static void close_stray(struct report *it)
+{
+    struct buf title;
+
+    buf_init(&title, 2048);
+    issue_title(ISSUE_DUPLICATE, &it->job, &title);
+    gitlab_update(it->worker->gitlab, GITLAB_REPORT, it->job.report_iid, title.data,
+                  NULL, "close", on_stray_closed, it);
+    buf_done(&title);
+}
+
+static void on_settled(void *arg, enum queue_settled how, const struct err *e)
+{
+    struct report *it = arg;
+
+    /* Else, whatever Redis said: the item is still there and comes again when its hold
+     * ends. */
     (void)e;
-    follow_report_ended(arg);
+    if (how == QUEUE_STRAY && it->created && it->worker->gitlab)
+        close_stray(it);
+    else
+        follow_report_ended(it);
 }
 
 static void settle(struct report *it, int64_t delay_ms)
@@ -112,11 +142,11 @@ static void close_issue(struct report *it)
                   "close", on_closed, it);
 }
 
-static void on_noted_saved(void *arg, bool unchanged, const struct err *e)
+static void on_noted_saved(void *arg, enum queue_settled how, const struct err *e)
 {
     struct report *it = arg;
 
-    (void)unchanged;
+    (void)how;
     (void)
         e; /* if it was not kept, the comment may stand there twice; it says the same */
     if (it->worker->ending)
@@ -192,6 +222,7 @@ static void on_opened(void *arg, const struct gitlab_result *r)
         queue_write_del(&it->write, "report_iid"); /* a failed job has one: a new one */
     if (!good(it, r))
         return;
+    it->created = !it->job.report_iid;
     opened(it, r);
     done(it, is_late(it) ? "said that it is late" : "reported");
 }
@@ -243,11 +274,11 @@ static void act(struct report *it)
         settle(it, -1);
 }
 
-static void on_intent(void *arg, bool unchanged, const struct err *e)
+static void on_intent(void *arg, enum queue_settled how, const struct err *e)
 {
     struct report *it = arg;
 
-    (void)unchanged;
+    (void)how;
     queue_write_reset(&it->write);
     if (e->class == ERR_NONE && !it->worker->ending)
         act(it);

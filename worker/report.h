@@ -13,6 +13,7 @@ struct report {
     char *kind, *id, *fixed_url, *last_ids;
     struct job job;
     struct queue_write write; /* goes out with the item's end */
+    bool created;             /* the issue was made here */
 };
 
 /* Ends in follow_report_ended, once, perhaps inside this call. */

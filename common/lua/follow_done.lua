@@ -1,8 +1,13 @@
 -- uses: prelude write view shared
 -- ARGV kind, id, token, delay_ms (-1: finished), then as in write
--- -> {1}; {0} if the item was scheduled anew meanwhile (it will run again)
+-- -> {1}; {0} if the item was scheduled anew meanwhile (it will run again); {2}, and
+-- nothing is written, if the issue that it speaks of is not the one that is known here
 local kind, id, m = ARGV[1], ARGV[2], ARGV[1] .. ' ' .. ARGV[2]
 local r, again = record(kind, id), ARGV[4] ~= '-1' and now + tonumber(ARGV[4])
+local issue = call('HGET', r, 'report_iid')
+for i = 6, 5 + 2*tonumber(ARGV[5]), 2 do
+  if ARGV[i] == 'report_iid' and issue and issue ~= ARGV[i+1] then return {2} end
+end
 if call('EXISTS', r) == 1 then
   write(r, 5)
   if kind ~= 'shared' then

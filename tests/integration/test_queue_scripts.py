@@ -629,6 +629,17 @@ def test_follow_done(q):
         [1], {"job:" + i: {"report_iid": "4"}, "follow": None, "view:" + i: "failed"})
 
 
+def test_follow_done_with_another_issue(q):
+    """Its hold had ended, and the next one made an issue, too: ours is a stray."""
+    i = q.job("a", "failed", report_iid=7)
+    follow(q, "report", i)
+    token = q.run("follow_take", 5, 60000)[2][2]
+    fields = {"x": "1", "report_iid": "8"}
+    assert q.changes("follow_done", "report", i, token, -1, *write(fields)) == ([2], {})
+    fields["report_iid"] = "7"
+    assert q.run("follow_done", "report", i, token, -1, *write(fields)) == [1]
+
+
 def test_follow_done_when_scheduled_anew(q):
     i = q.job("a", "failed")
     follow(q, "report", i)
