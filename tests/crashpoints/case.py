@@ -6,6 +6,7 @@ import email
 import itertools
 import json
 import os
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -227,6 +228,7 @@ class Case:
         return description.split("Job: ")[1][:26]
 
     def judge_job(self, job_id, record, issues, mails):
+        issues = [i for i in issues if not self.is_stray(i)]
         if record["state"] == "failed" or "discarded" in record:
             yield from self.judge_failed(record, issues, mails)
             return
@@ -241,6 +243,10 @@ class Case:
         others = [i for i in issues if i not in success]
         if len(others) > ("report_iid" in record) or any(i["state"] != "closed" for i in others):
             yield f"issues left: {[(i['title'], i['state']) for i in others]}"
+
+    def is_stray(self, issue):
+        """Of a worker that was too late."""
+        return False
 
     def judge_failed(self, record, issues, mails):
         if mails or len(issues) != 1 or not issues[0]["title"].startswith("[Failed]"):
@@ -269,3 +275,72 @@ class Case:
                 yield "a mail with another license"
         if success and record["lic"].strip() not in success[0]["description"]:
             yield "an issue with another license"
+
+
+class Frozen(Case):
+    """A worker that stops at a point, past its lease: another one does its jobs, then it
+    wakes in the middle of its own and goes on."""
+
+    def __init__(self, stand, scenario, at):
+        super().__init__(stand, scenario, [at], CRASH_BY="stop")
+        self.strays = 0
+
+    def tend(self):
+        assert self.worker.running, self.story()
+
+    def is_stopped(self):
+        with open(f"/proc/{self.worker.pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
+    def end_holds(self):
+        key = self.prefix + "follow"
+        for member, score in self.client.zrange(key, 0, -1, withscores=True):
+            if member.startswith("report"):
+                self.client.zadd(key, {member: score - HOLD_MS})
+
+    def run(self):
+        self.start()
+        frozen = self.worker
+        try:
+            self.before_it_stops()
+            self.died.append(self.deaths[0][0])
+            self.start()
+            self.wait(lambda: not self.client.exists(self.prefix + "proc:" + self.wid_of(frozen)))
+            self.end_holds()
+            self.after_it_stopped()
+            frozen.signal(signal.SIGCONT)
+            self.push(99)  # behind whatever it still has to say
+            self.wait(lambda: self.at_rest(self.scenario.phases[-1][1] + 1))
+        except AssertionError as e:
+            return [str(e)]
+        finally:
+            for worker in self.workers:
+                worker.stop()
+        wrong = [*self.judge()]
+        return [f"{self}: {w}" for w in wrong] + ([self.story()] if wrong else [])
+
+    def before_it_stops(self):
+        self.stage = 0
+        for begin, ended in self.scenario.phases:
+            begin(self)
+            self.wait(lambda n=ended: self.is_stopped() or self.at_rest(n))
+            if self.is_stopped():
+                return
+            self.stage += 1
+        self.stage -= 1
+        self.wait(self.is_stopped)
+
+    def after_it_stopped(self):
+        self.wait(lambda: self.at_rest(self.scenario.phases[self.stage][1]))
+        for begin, ended in self.scenario.phases[self.stage + 1:]:
+            begin(self)
+            self.wait(lambda n=ended: self.at_rest(n))
+
+    def wid_of(self, worker):
+        return next((w for w in self.client.zrange(self.prefix + "workers", 0, -1)
+                     if w.split(":")[2] == str(worker.pid)), "")
+
+    def is_stray(self, issue):
+        mine = issue["title"].startswith("[Duplicate]") and issue["state"] == "closed"
+        self.strays += mine
+        return mine

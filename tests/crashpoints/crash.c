@@ -1,9 +1,11 @@
 /* crash: see common/crash.h. CRASH_AT=NAME:N ends the program at the N-th passing of
- * that point, as kill -9 would: nothing is written, closed or freed. CRASH_LOG=FILE
- * gets a line for each passing. */
+ * that point, as kill -9 would: nothing is written, closed or freed. With CRASH_BY=stop
+ * it stops there (SIGSTOP) and goes on when it is let. CRASH_LOG=FILE gets a line for
+ * each passing. */
 #include "crash.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,21 @@ static void name_of(char *out, const char *place, const char *what)
 {
     (void)snprintf(out, NAME_MAX_LEN, "%s%s%s", place, what ? "." : "",
                    what ? what : "");
+}
+
+static bool stops_only(void)
+{
+    const char *by = getenv("CRASH_BY");
+
+    return by && strcmp(by, "stop") == 0;
+}
+
+static void end(void)
+{
+    doomed = NULL;
+    if (!stops_only())
+        _exit(STATUS);
+    (void)raise(SIGSTOP);
 }
 
 /* In one write, so that the lines of several programs do not mix. */
@@ -56,7 +73,7 @@ static bool passes(const char *place, const char *what)
 void crash_point(const char *place, const char *what)
 {
     if (passes(place, what))
-        _exit(STATUS);
+        end();
 }
 
 void crash_sent(const void *way, const char *place, const char *what)
@@ -70,7 +87,7 @@ size_t crash_part(const void *way, const char *place, size_t len)
     if (!passes(place, NULL))
         return len;
     doomed = way;
-    return len / 2;
+    return stops_only() ? len : len / 2; /* the rest could not follow */
 }
 
 void crash_way(const void *from, const void *to)
@@ -82,5 +99,5 @@ void crash_way(const void *from, const void *to)
 void crash_left(const void *way)
 {
     if (doomed && doomed == way)
-        _exit(STATUS);
+        end();
 }

@@ -91,3 +91,14 @@ def again_and_lost(case):
 
 
 PAIRS = Scenario("pairs", [(two_faulty, 2), (two_of_each, 6), (again_and_lost, 8)])
+
+
+# --- for workers that stop and go on: as few, since a lease has to run out each time ---
+
+def three(case):
+    for n in (1, 2, 3):
+        case.push(n)
+
+
+FROZEN = [Scenario("frozen", [(three, 3)]),
+          Scenario("frozen reports", [(two_faulty, 2), (three, 5)])]
