@@ -157,7 +157,7 @@ class Case:
         self.died.append(self.deaths[len(self.died)][0])
         key = self.prefix + "follow"
         for member, score in self.client.zrange(key, 0, -1, withscores=True):
-            self.client.zadd(key, {member: score - HOLD_MS})  # its hold is over
+            self.client.zadd(key, {member: score - HOLD_MS}, xx=True)  # its hold is over
         self.start()
 
     def at_rest(self, ended):
@@ -296,7 +296,7 @@ class Frozen(Case):
         key = self.prefix + "follow"
         for member, score in self.client.zrange(key, 0, -1, withscores=True):
             if member.startswith("report"):
-                self.client.zadd(key, {member: score - HOLD_MS})
+                self.client.zadd(key, {member: score - HOLD_MS}, xx=True)
 
     def run(self):
         self.start()

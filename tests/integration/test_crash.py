@@ -57,7 +57,7 @@ def test_frozen_past_its_lease(queue, start_worker, gitlab, smtp, until):
     frozen.signal(signal.SIGSTOP)
     other = start_worker(STOPGAP_LEASE="1s")
     queue.settled(60, deadline=60)
-    assert other.lines(event="job", outcome="done")
+    other.wait_for(event="job", outcome="done")
     frozen.signal(signal.SIGCONT)
     push(queue, 20, start=1000)
     judge(queue, gitlab, smtp, 80)

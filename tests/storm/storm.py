@@ -235,7 +235,7 @@ class Storm:
         for member, score in self.client.zrange(P + "follow", 0, -1, withscores=True):
             now = time.time() * 1000
             if score > now + 10000 and not member.startswith("late"):
-                self.client.zadd(P + "follow", {member: score - HOLD_MS})
+                self.client.zadd(P + "follow", {member: score - HOLD_MS}, xx=True)
         with self.client.pipeline(transaction=True) as p:
             for name in ("inbox", "pending", "solo", "delayed", "follow"):
                 p.exists(P + name)
