@@ -3,80 +3,13 @@ the tenth; with CRASHPOINTS=full at every passing that a job has there, in every
 and at every ordered pair. Nothing is lost and nothing done twice, by the outside servers'
 own counts; a second mail only where one was on its way."""
 
-import concurrent.futures
-import contextlib
 import os
-import shutil
-import tempfile
 
 import points
 import pytest
-from case import Case, Frozen, Stand
-from scenarios import FROZEN, PAIRS, SCENARIOS
-from testenv import process
-from testenv.ctl import Ctl
-from testenv.gitlab import GitLab
-from testenv.redis import Redis
-from testenv.smtp import Smtp
-
-FULL = os.environ.get("CRASHPOINTS") == "full"
-SIDE_BY_SIDE = 6  # runs; they wait more than they work
-PER_STAND = 150  # runs, before the servers hold too much
-
-# Points that a worker comes to only because another one has died before it.
-SECOND_LIFE = {"reap_worker": ("redis.sent.save", 1), "find": ("gitlab.sent.create", 1)}
-# Here a death puts no mail in doubt: the end of its content has not left.
-NOT_IN_DOUBT = {"smtp.before", "smtp.sent", "smtp.ready", "smtp.half", "email.intent"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built():
-    if not os.access(process.program("stopgap-worker"), os.X_OK):
-        pytest.skip("`make CRASH=1` has not been run")
-
-
-@contextlib.contextmanager
-def stand():
-    folder = tempfile.mkdtemp(prefix="sg-")
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        key = Ctl({}).keygen(os.path.join(folder, "license.key"))
-        redis = Redis(folder, fsync="everysec")
-        stack.callback(redis.stop)
-        smtp = Smtp()
-        stack.callback(smtp.stop)
-        gitlab = GitLab()
-        stack.callback(gitlab.stop)
-        yield Stand(folder, redis, smtp, gitlab, key)
-        assert smtp.faults == []
-
-
-def run_all(runs):
-    """Runs (scenario, deaths) of them side by side; words about all that is wrong."""
-    wrong = []
-
-    def one(servers, scenario, deaths):
-        # How often a worker looks for work differs from run to run.
-        late = FULL and deaths and deaths[0][1] > 10
-        case = Case(servers, scenario, deaths, must_die=not late)
-        out = case.run()
-        case.forget()
-        if deaths and deaths[0][0] in NOT_IN_DOUBT and len(case.died) == 1:
-            mails = servers.mails(case.domain)
-            if len({(m.to, m.data) for m in mails}) != len(mails):
-                out.append(f"{case}: a second mail")
-        return out
-
-    for at in range(0, len(runs), PER_STAND):
-        with stand() as servers, concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            for out in pool.map(lambda run: one(servers, *run), runs[at:at + PER_STAND]):
-                wrong += out
-    return wrong
-
-
-def judge(runs):
-    wrong = run_all(runs)
-    assert not wrong, "\n".join(wrong)
+from case import Case
+from runs import FULL, SECOND_LIFE, judge, stand
+from scenarios import PAIRS, SCENARIOS
 
 
 @pytest.fixture(scope="module")
@@ -141,39 +74,6 @@ def single_deaths(passed, scenario):
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 def test_dies_there(passed, scenario):
     judge(list(single_deaths(passed, scenario)))
-
-
-def test_dies_in_its_second_life():
-    runs = [(SCENARIOS[0], [SECOND_LIFE[what], (name, 1)]) for name in points.names()
-            for what in [name.rsplit(".", 1)[1]] if what in SECOND_LIFE]
-    assert runs
-    judge(runs)
-
-
-@pytest.mark.parametrize("scenario", FROZEN, ids=lambda s: s.name)
-def test_frozen_there(scenario):
-    """Past its lease: what a zombie still does is no second [Success], and no second mail
-    unless the content was on its way."""
-    with stand() as servers:
-        first = Case(servers, scenario)
-        assert first.run() == []
-        names = sorted(n for n in first.passed()
-                       if scenario is FROZEN[0] or n.startswith(("gitlab.", "redis")))
-    wrong, strays = [], 0
-
-    def one(name):
-        case = Frozen(servers, scenario, (name, 1))
-        out = case.run()
-        mails = servers.mails(case.domain)
-        if name in NOT_IN_DOUBT - {"smtp.half"} and len({m.to for m in mails}) != len(mails):
-            out.append(f"{case}: a second mail")
-        return out, case.strays
-    with stand() as servers, concurrent.futures.ThreadPoolExecutor(2 * SIDE_BY_SIDE) as pool:
-        for out, found in pool.map(one, names):
-            wrong += out
-            strays += found
-    assert not wrong, "\n".join(wrong)
-    assert strays  # a creation that came too late has been among them
 
 
 @pytest.mark.skipif(not FULL, reason="CRASHPOINTS=full, `make crashpoints`")
