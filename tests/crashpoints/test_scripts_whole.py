@@ -24,7 +24,7 @@ SPIN = "while true do end\n"
 @pytest.fixture
 def server():
     folder = tempfile.mkdtemp(prefix="sg-")
-    redis = Redis(folder, fsync="everysec", config=("--lua-time-limit 1",))
+    redis = Redis(folder, config=("--lua-time-limit 1",))
     yield redis
     redis.stop()
     shutil.rmtree(folder, ignore_errors=True)
