@@ -40,10 +40,8 @@ local function ended(id)
   call('ZREM', P .. 'follow', 'late ' .. id)
 end
 
--- f: what the record said before: ticket, s:email and REPORTED. The late report went when
--- the mail's result was saved.
+-- f: what the record said before: ticket and REPORTED.
 local function tell_success(id, f)
-  if not f['s:email'] then call('ZREM', P .. 'follow', 'late ' .. id) end
   if not f.ticket then return end
   for _, other in ipairs(call('ZRANGE', P .. 'ticket:' .. f.ticket, -50, -1)) do
     solve(other, id, other == id and f)

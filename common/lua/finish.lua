@@ -21,6 +21,10 @@ else return redis.error_reply('ERR unknown verb') end
 set[#set+1] = 'last'
 set[#set+1] = me
 write(j, 7, set, {'owner', 'losses'}) -- its worker has outlived it: no poison
+-- The mail's result may come with the end of an attempt: it is late no more.
+if not f['s:email'] and (verb == 'done' or call('HEXISTS', j, 's:email') == 1) then
+  call('ZREM', P .. 'follow', 'late ' .. id)
+end
 if verb == 'done' then tell_success(id, f) end
 if verb == 'fail' then tell_failure(id) end
 if verb == 'release' or verb == 'snooze' then call('HINCRBY', j, 'attempt', -1) end

@@ -54,6 +54,12 @@ def lost_claim(case):
     case.give_in_secret(sum(1 for _ in case.records()) + 1)
 
 
+def slow(case):
+    """One that people can watch: views of younger jobs wait."""
+    case.stand.smtp.on(case.address(1), delay_rcpt=1.2)
+    case.push(1)
+
+
 @dataclasses.dataclass
 class Scenario:
     name: str
@@ -68,6 +74,7 @@ SCENARIOS = [
     Scenario("people", [(refused, 20), (requeue, 20), (resend, 20), (discard, 20)],
              by_people=("requeue", "resend", "discard")),
     Scenario("claims", [(lost_claim, n) for n in TEN]),
+    Scenario("slow", [(slow, 1)]),
 ]
 
 

@@ -496,6 +496,18 @@ def test_finish_fail(q):
         "ticket:7": {i: "NOW"}, "view:t:7": "failed"}
 
 
+@pytest.mark.parametrize("verb", ["retry", "snooze", "release"])
+def test_put_off_with_the_mails_result_it_is_late_no_more(q, verb):
+    i = q.active("a")
+    q.redis.zadd(q.key("follow"), {"late " + i: q.now() + 10000})
+    finish(q, i, verb, delay=1000, sets={"err_class": "transient"})
+    assert "follow" in q.dump()
+    j = q.active("b")
+    q.redis.zadd(q.key("follow"), {"late " + j: q.now() + 10000})
+    _, changed = finish(q, j, verb, delay=1000, sets={"s:email": "@now@ 5 250 ok"})
+    assert changed["follow"] == {"late " + j: None}
+
+
 @pytest.mark.parametrize("verb,attempt", [("retry", {}), ("snooze", {"attempt": "0"})])
 def test_finish_delayed(q, verb, attempt):
     i = q.active("a")
