@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -114,13 +115,24 @@ void daemon_signals(uv_loop_t *loop, uv_signal_t *handles, const int *numbers,
     }
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_late_signal(uv_signal_t *handle, int number)
 {
-    (void)handle; /* the caller's */
+    (void)handle;
+    (void)number;
 }
 
-void daemon_signals_close(uv_signal_t *handles, size_t count)
+/* A handle that is closed would give the signal its first meaning back, and the next
+ * TERM would kill what is ending already. So they stay, for as long as the process. */
+void daemon_signals_end(uv_signal_t *handles, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        uv_close((uv_handle_t *)&handles[i], on_closed);
+    for (size_t i = 0; i < count; i++) {
+        int number = handles[i].signum;
+
+        if (!number)
+            continue; /* could not be handled */
+        (void)signal(number, SIG_IGN);
+        (void)uv_signal_start(&handles[i], on_late_signal,
+                              number); /* for one under way */
+        uv_unref((uv_handle_t *)&handles[i]);
+    }
 }

@@ -30,6 +30,8 @@ struct settings *daemon_reload(const struct daemon *d, const char *env_file);
 /* Handles for `count` signals, in the caller's array; each has arg as its data. */
 void daemon_signals(uv_loop_t *loop, uv_signal_t *handles, const int *numbers,
                     size_t count, uv_signal_cb fn, void *arg);
-void daemon_signals_close(uv_signal_t *handles, size_t count);
+
+/* At the end of the program: they do nothing from now on, nor keep the loop alive. */
+void daemon_signals_end(uv_signal_t *handles, size_t count);
 
 #endif

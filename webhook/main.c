@@ -198,10 +198,9 @@ static void close_all(struct process *p)
 
     httpd_free(r->httpd);
     inbox_free(r->inbox);
-    daemon_signals_close(p->signals, ARRAY_LEN(p->signals));
+    daemon_signals_end(p->signals, ARRAY_LEN(p->signals));
     uv_close((uv_handle_t *)&p->drain_timer, on_closed);
     (void)uv_run(r->loop, UV_RUN_DEFAULT);
-    (void)uv_loop_close(r->loop);
 }
 
 /* From the loop's begin to its end; the exit status. */

@@ -158,7 +158,7 @@ static int serve(const struct settings *s, bool check, const char *env_file)
             "stopgap-worker " STOPGAP_VERSION " as %s, queue %s, key %s", w.wid,
             s->queue, license_key_id(w.key));
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* until worker_stop */
-    daemon_signals_close(w.signals, ARRAY_LEN(signal_numbers));
+    daemon_signals_end(w.signals, ARRAY_LEN(signal_numbers));
     closed = worker_close(&w);
     code = w.exit_code;
     log_msg(LOG_INFO, "stopped", "exit %d", code);

@@ -82,7 +82,7 @@ int worker_start(struct worker *w, struct err *e) MUST_CHECK;
 void worker_stop(struct worker *w);
 
 /* After the loop has returned: frees everything that worker_start made. The signal
- * handles are the caller's and must be closing already. False: a thread is still
+ * handles are the caller's and must be ended already. False: a thread is still
  * looking up a name; exit() would wait for it. */
 bool worker_close(struct worker *w) MUST_CHECK;
 

@@ -8,10 +8,11 @@ import re
 import resource
 import shutil
 import subprocess
+import time
 
 import pytest
 from testenv import logfmt, process
-from testenv.wait import wait_for
+from testenv.wait import DEADLINE_S, wait_for
 
 # How a program that does nothing but start is called.
 STARTS = {"stopgap-worker": [], "stopgapctl": ["stats"]}
@@ -160,6 +161,17 @@ def test_good_start_and_end(start_worker):
     worker.term()
     assert worker.wait() == 0
     assert worker.lines(event="stopped")
+
+
+@pytest.mark.parametrize("program", ["start_worker", "start_webhook"])
+def test_many_terms_are_no_more_than_two(program, request):
+    """Nor do they kill a program that is putting its things away."""
+    one = request.getfixturevalue(program)()
+    end = time.monotonic() + DEADLINE_S
+    while one.running and time.monotonic() < end:
+        one.term()  # in close succession
+    assert one.wait() in (0, 1)
+    one.check(one.status)
 
 
 # --- the log ---
