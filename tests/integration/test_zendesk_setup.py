@@ -7,7 +7,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import stat
+import struct
+import threading
 
 import pytest
 from testenv.zendesk_setup import RECEIVER, SCRIPT, ZendeskSetup
@@ -510,6 +513,51 @@ def test_a_bad_gateway_that_stays(setup, zendesk):
 def test_broken_answers(setup, zendesk, body):
     zendesk.fail_next("answer", status=200, path="/ticket_fields", method="GET", body=body)
     refused(setup, "/api/v2/ticket_fields", "check --url")
+
+
+@pytest.mark.parametrize("kind,more", [
+    ("ticket_fields", {"meta": "x"}),
+    ("ticket_fields", {"ticket_fields": [{"title": "Subject"}]}),
+    ("webhooks", {"webhooks": [{"name": "Stopgap license requests"}]}),
+    ("triggers", {"triggers": [{"title": "Stopgap: ask again", "id": None}]}),
+    ("trigger_categories", {"trigger_categories": [{"name": "Stopgap"}]})])
+def test_odd_answers(setup, zendesk, kind, more):
+    zendesk.fail_next("answer", status=200, path="/" + kind, method="GET", body={kind: [], **more})
+    refused(setup, "/api/v2/" + kind, "check --url")
+
+
+def test_ids_are_texts_or_numbers(setup, zendesk):
+    """Nothing depends on which."""
+    setup.run()
+    (webhook,) = zendesk.state.webhooks.values()
+    zendesk.fail_next("answer", status=200, path="/webhooks", method="GET",
+                      body={"webhooks": [{**webhook, "id": 17}]})
+    zendesk.fail_next("answer", status=200, path="/signing_secret", method="GET",
+                      body={"signing_secret": {"secret": "s" * 32}})
+    assert "license request\": to be updated: actions" in setup.run("--check", status=1).out
+
+
+def test_hostile_words(setup, zendesk):
+    """Of an error, to a terminal."""
+    zendesk.fail_next("answer", status=422, path="/ticket_fields",
+                      body={"error": "no\ud800 \x1b[2J\rgood"})
+    refused(setup, "422", "no   [2J good")
+
+
+def test_an_error_that_breaks_off(setup):
+    """In the middle of its words, by a reset."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def answer():
+            with server.accept()[0] as client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 422 No\r\nContent-Length: 99\r\n\r\n{")
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        refused(setup, "GET /api/v2/users/me", args=("--url", url))
+        thread.join()
 
 
 def test_a_list_without_end(setup, zendesk):
