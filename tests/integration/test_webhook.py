@@ -128,7 +128,8 @@ def test_secrets_of_a_rotation(start_webhook):
     assert webhook.deliver(secret="the newer secret of the webhook").status == 401
 
 
-def test_signing_by_hand_as_documented(webhook, queue, folder):
+def test_signing_by_hand_as_documented(start_webhook, queue, folder):
+    """Also at a receiver with all the settings that zendesk-setup prints."""
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
     with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "webhook.md"),
@@ -136,6 +137,10 @@ def test_signing_by_hand_as_documented(webhook, queue, folder):
         section = f.read().split("## Signing by hand", 1)[1]
     script = re.search(r"```\n(.*?)```", section, re.S).group(1)
     secret_file(folder, "webhook-secret", SECRET)
+    secret_file(folder, "webhook-token", WEBHOOK_TOKEN)
+    webhook = start_webhook(
+        STOPGAP_WEBHOOK_TOKEN=WEBHOOK_TOKEN,
+        STOPGAP_ZENDESK_WEBHOOK_ID=re.search(r"Webhook-Id: (\w+)", script).group(1))
     done = subprocess.run(["sh", "-ec", script.replace("http://127.0.0.1:8080", webhook.url)],
                           cwd=folder, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("HTTP/1.1 202"), done
