@@ -10,6 +10,7 @@
 
 #include "backoff.h"
 #include "follow.h"
+#include "license.h"
 #include "log.h"
 #include "mem.h"
 #include "settings.h"
@@ -323,6 +324,14 @@ void task_resume(struct task *t, enum outcome outcome)
         advance(t);
 }
 
+/* One that counts days lost the first when its date had ended. */
+static bool is_stale(const struct job *j, int64_t now_ms)
+{
+    return now_ms - j->issued_ms > WHEN_DAY_MS ||
+           (license_counts_days(j->license_format) &&
+            when_day(now_ms) != when_day(j->issued_ms));
+}
+
 /* A license that nobody can have been sent yet is not mailed when it is a day old. */
 static void forget_stale_license(struct task *t)
 {
@@ -330,7 +339,7 @@ static void forget_stale_license(struct task *t)
 
     if (!j->steps[STEP_SIGN].at_ms || j->frozen || j->steps[STEP_EMAIL].at_ms)
         return;
-    if (worker_now_ms(t->worker) - j->issued_ms > WHEN_DAY_MS)
+    if (is_stale(j, worker_now_ms(t->worker)))
         j->steps[STEP_SIGN].at_ms = 0;
 }
 

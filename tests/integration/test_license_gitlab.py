@@ -295,6 +295,24 @@ def test_refused_before_it_left_then_retried(queue, worker, smtp, gitlab):
     judge_same(queue, smtp, gitlab, mails=1)
 
 
+@pytest.mark.parametrize("out", [False, True], ids=["not out", "may be out"])
+def test_signed_before_midnight_and_mailed_after(queue, start_worker, smtp, until, out):
+    """Its days began to run with its date: as long as nobody can have it, it is made anew."""
+    smtp.on("customer@example.com", times=1,
+            **({"drop": "dot_taken"} if out else {"rcpt": "451 4.3.0 not now"}))
+    start_worker(**LATER)
+    queue.push()
+    until(lambda: queue.jobs("delayed"), "it waits for its next attempt")
+    job_id, before = queue.only()
+    midnight = int(before["iat_ms"]) // 86400000 * 86400000
+    queue.client.hset(f"stopgap:{{licenses}}:job:{job_id}", "iat_ms", midnight - 1)
+    queue.client.zadd("stopgap:{licenses}:delayed", {job_id: 1000000000000})
+    queue.settled(1)
+    after = queue.only("done")[1]
+    assert (after["lic"] == before["lic"]) == out
+    assert (int(after["iat_ms"]) > midnight) != out
+
+
 @pytest.mark.parametrize("bits", [4096])
 def test_a_burst_of_signatures(queue, start_worker, ctl, smtp):
     """On the pool's threads, several at a time: each job has its own. Printed: how long
