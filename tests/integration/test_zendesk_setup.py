@@ -487,6 +487,7 @@ def test_a_rate_limit_is_obeyed(setup, zendesk):
     body = {"error": "APIRateLimitExceeded", "description": "Number of allowed API requests"}
     zendesk.fail_next("answer", status=429, method="POST", body=body, headers={"Retry-After": "1"})
     assert "429, again in 1 s" in setup.run().out
+    assert setup.slept == [1]
     assert len(zendesk.state.fields) == 3
 
 
@@ -501,11 +502,13 @@ def test_a_bad_gateway_on_the_way_in(setup, zendesk):
     zendesk.fail_next("answer", status=502, times=2, method="GET",
                       body="<html><h1>502 Bad Gateway</h1></html>")
     setup.run()
+    assert setup.slept == [0.5, 1]
 
 
 def test_a_bad_gateway_that_stays(setup, zendesk):
     zendesk.fail_next("answer", status=502, times=99, body="<html><h1>Bad Gateway</h1></html>")
     refused(setup, "502 Bad Gateway", "safe")
+    assert setup.slept == [0.5, 1, 1.5]
 
 
 @pytest.mark.parametrize("body", ["", "{", "<html>ok</html>", [], {}, {"ticket_fields": 7},

@@ -27,6 +27,7 @@ class ZendeskSetup:
         self.script = SCRIPT
         self.env = {}
         self.inside = True  # False: as a program of its own
+        self.slept = []  # seconds for which it would have waited
         self.write(self.token_file, zendesk.TOKEN)
 
     @staticmethod
@@ -56,10 +57,10 @@ class ZendeskSetup:
         return done
 
     def _inside(self, words):
-        """In this process: many times faster."""
+        """In this process, and without waiting: many times faster."""
         out, err = io.StringIO(), io.StringIO()
         with mock.patch.dict(os.environ, self.env), contextlib.redirect_stdout(out), \
-                contextlib.redirect_stderr(err):
+                contextlib.redirect_stderr(err), mock.patch("time.sleep", self.slept.append):
             try:
                 status = runpy.run_path(self.script)["main"](words)
             except SystemExit as e:  # of a usage that is wrong
