@@ -55,12 +55,13 @@ static void answer_kept(struct visit *v)
     json_decref(body);
 }
 
-/* Of what is not kept, since its sender reads answers. */
+/* Of what is not kept, since its sender reads answers: there will be no such job. */
 static void refuse_faults(struct visit *v)
 {
     json_t *body = json_object();
     char *json;
 
+    *v->job_id = '\0';
     (void)json_object_set_new(body, "faults", list_faults(v->faults.data));
     json = json_dumps(body, JSON_COMPACT);
     visit_answer(v, 400, NULL, json);

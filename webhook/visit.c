@@ -134,6 +134,8 @@ void visit_refuse(struct visit *v, int status, const char *fmt, ...)
     (void)vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
     (void)err_set(&text, ERR_INVALID, status, "%s", raw);
+    if (status != 503) /* which may be there all the same */
+        *v->job_id = '\0';
     body = json_pack("{s:s}", "error", text.text);
     json = json_dumps(body, JSON_COMPACT);
     finish(v, status, headers_of(status), json, text.text);

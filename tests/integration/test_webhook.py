@@ -426,10 +426,13 @@ def test_resend_with_faults_is_not_kept(webhook, queue):
         assert answer.status == 400, body
         assert not says or [f["field"] for f in answer.json["faults"]] == [says]
     assert not inbox(queue)
+    # The log names the job that was asked for, and no id of one that will never be.
+    webhook.wait_for(event="answer", status="400", job=NOBODY, count=len(FAULTY_RESENDS))
 
 
 def test_resend_of_nobody(webhook, queue):
     assert webhook.api("POST", f"/requests/{NOBODY}/resend").status == 404
+    webhook.wait_for(event="answer", status="404", job=NOBODY)
     assert webhook.api("POST", f"/requests/{NOBODY}/resend", {}, content_type="text/plain").status == 415
     assert not inbox(queue)
 
