@@ -20,7 +20,6 @@
 
 #define BACKLOG 511
 #define ACCEPTS_A_TURN 64
-#define TURNED_AWAY_MAX 64 /* that are told so and read for a while; more: closed */
 #define SWEEP_MAX_MS 250
 #define OUT_MAX ((size_t)64 << 20)
 
@@ -135,15 +134,6 @@ static struct network_addr address_of(const struct sockaddr_storage *from)
                                        : network_from_bytes(&four->sin_addr, 4);
 }
 
-static bool has_enough(const struct httpd *h, const struct network_addr *addr)
-{
-    size_t n = 0;
-
-    for (const struct httpd_call *c = h->conns; c; c = c->next_conn)
-        n += !c->turned_away && network_same_client(&c->addr, addr);
-    return n >= h->o.max_per_peer;
-}
-
 static void tell_closed(struct httpd *h, const struct network_addr *addr, int status,
                         const char *why)
 {
@@ -163,14 +153,16 @@ static void let_in(struct httpd *h, int fd, const struct sockaddr_storage *from)
     const char *why = NULL;
     int status = 0;
 
-    if (h->count - h->turned_away >= h->o.max_connections) {
-        status = 503;
-        why = "too many connections";
-    } else if (!trusted && has_enough(h, &addr)) {
+    if (!trusted && httpd_room_held(h, &addr) >= h->o.max_per_peer) {
         status = 429;
         why = "too many connections from one address";
+    } else if (!httpd_room_make(h, &addr)) {
+        status = 503;
+        why = "too many connections";
     }
-    if (why && h->turned_away >= TURNED_AWAY_MAX) {
+    if (h->freed) {
+        (void)close(fd);
+    } else if (why && h->turned_away >= HTTPD_TURNED_AWAY_MAX) {
         (void)close(fd);
         tell_closed(h, &addr, status, why);
     } else {

@@ -52,10 +52,11 @@ typedef void (*httpd_refused_fn)(void *arg, const char *peer, int status,
 
 struct httpd_options {
     struct uv_loop_s *loop;
-    const char *host; /* address to listen on */
-    int port;         /* 0: any; httpd_port tells */
-    size_t max_connections;
-    size_t max_per_peer; /* of one address that is not trusted */
+    const char *host;       /* address to listen on */
+    int port;               /* 0: any; httpd_port tells */
+    size_t max_connections; /* then who waits longest for a head gives its place, */
+    int64_t grace_ms;       /* unless that is no longer than this */
+    size_t max_per_peer;    /* of one address that is not trusted */
     const char
         *trusted;    /* networks of proxies, as in STOPGAP_TRUSTED_PROXIES, or NULL */
     size_t body_max; /* more: 413, before any of it is read */

@@ -146,7 +146,7 @@ static void answer(struct httpd_call *c, int status, const char *type,
     struct buf *out = &c->h->out;
 
     make(c->h, status, type, extra, body, len, no_body, c->keep);
-    c->state = HTTPD_ANSWER;
+    httpd_room_turn(c, HTTPD_ANSWER);
     httpd_conn_due(c, httpd_conn_after(c, c->h->o.request_ms));
     if (httpd_answer_bytes(c, out->data, out->len) < 0)
         httpd_conn_hang_up(c);

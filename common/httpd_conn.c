@@ -69,7 +69,7 @@ void httpd_conn_hang_up(struct httpd_call *c)
 {
     if (c->state == HTTPD_CLOSED)
         return;
-    c->state = HTTPD_CLOSED;
+    httpd_room_turn(c, HTTPD_CLOSED);
     uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
@@ -155,7 +155,7 @@ static void linger(struct httpd_call *c)
         httpd_conn_hang_up(c);
         return;
     }
-    c->state = HTTPD_LINGER;
+    httpd_room_turn(c, HTTPD_LINGER);
     buf_done(&c->in);
     buf_done(&c->next);
     httpd_conn_due(c, httpd_conn_after(c, LINGER_MS));
@@ -188,7 +188,7 @@ void httpd_conn_answered(struct httpd_call *c)
     } else {
         empty(&c->in);
     }
-    c->state = HTTPD_IDLE;
+    httpd_room_turn(c, HTTPD_IDLE);
     httpd_conn_due(c, httpd_conn_after(c, c->h->o.idle_ms));
     advance(c);
 }
@@ -234,7 +234,7 @@ static void dispatch(struct httpd_call *c)
     }
     fill_request(c);
     httpd_conn_find_client(c);
-    c->state = HTTPD_CALL;
+    httpd_room_turn(c, HTTPD_CALL);
     c->called = true;
     httpd_conn_due(c, NEVER);
     c->h->o.on_request(c->h->o.arg, c, &c->request);
@@ -256,7 +256,7 @@ static bool begin(struct httpd_call *c)
 {
     if (!c->in.len)
         return need_more(c);
-    c->state = HTTPD_HEAD;
+    httpd_room_turn(c, HTTPD_HEAD);
     c->scan = (struct httpd_scan){0};
     c->whole_by = httpd_conn_after(c, c->h->o.request_ms);
     httpd_conn_due(c, httpd_conn_after(c, c->h->o.head_ms));
@@ -267,7 +267,7 @@ static bool accept_head(struct httpd_call *c)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-    c->state = HTTPD_BODY;
+    httpd_room_turn(c, HTTPD_BODY);
     httpd_conn_due(c, c->whole_by);
     if (c->head.wants_continue && c->head.body_len && c->in.len == c->head.len &&
         httpd_answer_bytes(c, go_on, sizeof go_on - 1) < 0)
@@ -361,6 +361,7 @@ void httpd_conn_open(struct httpd *h, int fd, const struct network_addr *addr,
     } else if (why) {
         httpd_answer_refuse(c, status, why);
     } else {
+        httpd_room_turn(c, HTTPD_IDLE);
         resume_reading(c);
     }
 }

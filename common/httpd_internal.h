@@ -1,5 +1,6 @@
 /* httpd_internal: what httpd.c (listener, deadlines, ends), httpd_conn.c (one
- * connection) and httpd_answer.c (the bytes of an answer) share. Nobody else's. */
+ * connection), httpd_room.c (whose the places are) and httpd_answer.c (the bytes of an
+ * answer) share. Nobody else's. */
 #ifndef STOPGAP_HTTPD_INTERNAL_H
 #define STOPGAP_HTTPD_INTERNAL_H
 
@@ -10,6 +11,13 @@
 #include "httpd_reader.h"
 #include "network.h"
 #include "when.h"
+
+#define HTTPD_TURNED_AWAY_MAX 64 /* that are told so and read for a while */
+
+/* Connections by how long they have waited; see httpd_room.c. */
+struct httpd_line {
+    struct httpd_call *first, *last;
+};
 
 struct httpd {
     struct httpd_options o; /* its strings are not kept */
@@ -22,8 +30,10 @@ struct httpd {
     uv_timer_t sweep;
     struct httpd_call *conns;
     size_t count;       /* of them */
-    size_t turned_away; /* of them, that were answered at accept */
-    size_t refs;        /* both handles, and conns: the memory goes with the last */
+    size_t turned_away; /* of them, that have no place */
+    struct httpd_line idle, heads;
+    bool full_told; /* in the log; until half of the places are free */
+    size_t refs;    /* both handles, and conns: the memory goes with the last */
     bool draining;
     bool freed; /* by the owner: no callback any more */
     void (*on_idle)(void *arg);
@@ -47,6 +57,9 @@ enum httpd_state {
 struct httpd_call {
     struct httpd *h;
     struct httpd_call *prev, *next_conn;
+    struct httpd_line *line; /* in which it waits for a head, or NULL */
+    struct httpd_call *ahead, *behind;
+    uint64_t waits_since;
     uv_tcp_t tcp;
     enum httpd_state state;
     bool called;      /* the owner still has to answer */
@@ -55,7 +68,7 @@ struct httpd_call {
     bool stopped;     /* reading is */
     bool eof;         /* the client sends no more */
     bool keep;        /* the connection, after this answer */
-    bool turned_away; /* at accept */
+    bool turned_away; /* at accept, or later for another's sake */
     bool trusted;
     bool late;         /* due has passed; one more poll before it counts */
     uint64_t due;      /* in the loop's time */
@@ -85,6 +98,16 @@ void httpd_conn_hang_up(struct httpd_call *c);
 
 /* The address that the proxies before us say, into c->client. */
 void httpd_conn_find_client(struct httpd_call *c);
+
+/* The only way to another state. */
+void httpd_room_turn(struct httpd_call *c, enum httpd_state state);
+
+/* Places that an address has. */
+size_t httpd_room_held(const struct httpd *h, const struct network_addr *addr);
+
+/* Is there a place for one more, if need be another's? The owner may end the server
+ * inside. */
+bool httpd_room_make(struct httpd *h, const struct network_addr *newcomer);
 
 /* A connection's memory went. */
 void httpd_conn_gone(struct httpd *h);

@@ -20,6 +20,7 @@
 #define HEAD_MS 3000
 #define REQUEST_MS 10000
 #define IDLE_MS 60000
+#define GRACE_MS 250
 #define DESCRIPTORS_BESIDE 64
 
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
@@ -162,6 +163,7 @@ static int listen_on(struct receiver *r, struct err *e)
         .host = s->webhook_listen.host,
         .port = s->webhook_listen.port,
         .max_connections = (size_t)s->webhook_max_connections,
+        .grace_ms = GRACE_MS,
         .max_per_peer = (size_t)s->webhook_max_per_peer,
         .trusted = s->trusted_proxies,
         .body_max = BODY_MAX,

@@ -37,6 +37,14 @@ class Crowd:
             with contextlib.suppress(OSError):
                 s.send(b"P")
 
+    def ask(self):
+        """Each has an answer and stays."""
+        for s in self.sockets:
+            s.settimeout(30)
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        for s in self.sockets:
+            assert s.recv(4096).startswith(b"HTTP/1.1 200 ")
+
     def close(self):
         for s in self.sockets:
             s.close()
@@ -52,6 +60,29 @@ def test_good_request_in_a_crowd(webhook, queue):
             assert ids_in(queue)[answer.job_id] == 1
     finally:
         crowd.close()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["silent", "kept alive"])
+def test_good_request_when_all_places_are_idle(start_webhook, queue, kept):
+    """At the cap whoever is idle longest gives its place to one who comes."""
+    webhook = start_webhook(STOPGAP_WEBHOOK_MAX_CONNECTIONS="1000")
+    crowd = Crowd(webhook.port, idle=1000, slow=0)
+    try:
+        if kept:
+            crowd.ask()
+        for _ in range(10):
+            answer = wait_for(lambda: kept_202(webhook), "a good request is answered")
+            assert ids_in(queue)[answer.job_id] == 1
+        webhook.wait_for(event="connections", level="warn")
+    finally:
+        crowd.close()
+
+
+def kept_202(webhook):
+    """The answer to a new client; who was refused comes again, as Zendesk does."""
+    answer = webhook.deliver()
+    assert answer.status in (202, 503)
+    return answer if answer.status == 202 else None
 
 
 def test_drain_loses_nothing(webhook, queue):

@@ -142,6 +142,7 @@ static struct httpd_options defaults(void)
 {
     return (struct httpd_options){.host = "127.0.0.1",
                                   .max_connections = 100,
+                                  .grace_ms = FAR_MS,
                                   .max_per_peer = 100,
                                   .body_max = 256 * 1024,
                                   .head_ms = FAR_MS,
@@ -211,11 +212,12 @@ static void answer_job(struct server *s)
 /* --- clients ------------------------------------------------------------------------
  */
 
-static int dial(const struct server *s)
+static int dial_from(const struct server *s, const char *address)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons((uint16_t)s->port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in own = {.sin_family = AF_INET};
     struct timeval patience = {.tv_sec = PATIENCE_S};
     int one = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -223,8 +225,15 @@ static int dial(const struct server *s)
     assert_true(fd >= 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    assert_int_equal(inet_pton(AF_INET, address, &own.sin_addr), 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     return fd;
+}
+
+static int dial(const struct server *s)
+{
+    return dial_from(s, "127.0.0.1");
 }
 
 /* What comes until the server ends the connection; NULL when that is a reset. */
@@ -821,6 +830,205 @@ static void test_cap_of_connections(void **state)
     stop(&s);
 }
 
+#define GET_X "GET /x HTTP/1.1\r\n" HOST "\r\n"
+#define GET_X_ONLY "GET /x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"
+
+/* Who waits longest for a request, with or without an earlier one, is ended for each
+ * that comes. */
+static void test_longest_wait_gives_its_place(void **state)
+{
+    struct httpd_options o = defaults();
+    struct server s;
+    char got[4096];
+    int fds[12];
+
+    (void)state;
+    o.max_connections = 3;
+    o.grace_ms = 0;
+    start(&s, o);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = dial(&s);
+        if (i % 2) {
+            peer_say(fds[i], GET_X);
+            read_answer(fds[i], got, sizeof got);
+        }
+        wait_connections(&s, i < 3 ? i + 1 : 3);
+        if (i >= 3)
+            expect_nothing(until_end(fds[i - 3]));
+    }
+    for (size_t i = ARRAY_LEN(fds) - 3; i < ARRAY_LEN(fds); i++) {
+        peer_say(fds[i], GET_X_ONLY); /* those left are as good as ever */
+        expect(until_end(fds[i]), 200, NULL);
+    }
+    assert_int_equal(s.refusals, 0);
+    wait_connections(&s, 0);
+    stop(&s);
+}
+
+static void test_work_keeps_its_place(void **state)
+{
+    struct httpd_options o = defaults();
+    struct server s;
+    int held, body;
+
+    (void)state;
+    o.max_connections = 2;
+    o.grace_ms = 0;
+    start(&s, o);
+    held = dial(&s);
+    peer_say(held, "GET /hold HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+    patiently(&s.asked);
+    body = dial(&s);
+    peer_say(body, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 5\r\n"
+                   "Expect: 100-continue\r\nConnection: close\r\n\r\n");
+    {
+        char go_on[26] = "";
+
+        assert_int_equal(recv(body, go_on, 25, MSG_WAITALL), 25);
+    }
+    for (int i = 0; i < 20; i++)
+        expect(ask(&s, GET_X), 503, "\r\nRetry-After: 30\r\n");
+    peer_say(body, "hello");
+    expect(until_end(body), 200, "5: hello");
+    on_loop(&s, answer_job);
+    expect(until_end(held), 202, NULL);
+    stop(&s);
+}
+
+/* A part of a head stands behind all who have sent nothing; its client is told. */
+static void test_part_of_a_head_goes_last(void **state)
+{
+    struct httpd_options o = defaults();
+    int part, nothing, held;
+    struct server s;
+
+    (void)state;
+    o.max_connections = 2;
+    o.grace_ms = 0;
+    start(&s, o);
+    part = dial(&s);
+    peer_say(part, "GET / HT");
+    expect(ask(&s, GET_X_ONLY), 200, NULL); /* came later, so that was read */
+    wait_connections(&s, 1);
+    nothing = dial(&s);
+    wait_connections(&s, 2);
+    held = dial(&s);
+    peer_say(held, "GET /hold HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+    patiently(&s.asked);
+    expect_nothing(until_end(nothing));
+    assert_int_equal(s.refusals, 0);
+    expect(ask(&s, GET_X_ONLY), 200, NULL);
+    expect(until_end(part), 503, "\r\nRetry-After: 30\r\n");
+    assert_int_equal(s.refused, 503);
+    assert_int_equal(s.refusals, 1);
+    on_loop(&s, answer_job);
+    expect(until_end(held), 202, NULL);
+    wait_connections(&s, 0);
+    stop(&s);
+}
+
+/* While bytes lie in every socket nobody waits, and the one who asks is refused. */
+static void wait_served(const struct server *s)
+{
+    for (int i = 0; i < PATIENCE_S * 200; i++) {
+        char *got = ask(s, GET_X_ONLY);
+        bool served = got && strncmp(got, "HTTP/1.1 200 ", 13) == 0;
+
+        free(got);
+        if (served)
+            return;
+        (void)usleep(5000);
+    }
+    fail_msg("never served");
+}
+
+/* However many come from one address, a cap for it or none: they take one another's
+ * places, not that of a slow sender. */
+static void test_flood_from_one_side(void **state)
+{
+    static const char *const parts[] = {"", "G"};
+    struct httpd_options o = defaults();
+    struct server s;
+    int fds[60], slow;
+
+    (void)state;
+    o.max_connections = 8;
+    o.grace_ms = 0;
+    o.trusted = "127.0.0.1";
+    for (size_t n = 0; n < ARRAY_LEN(parts); n++) {
+        start(&s, o);
+        slow = dial_from(&s, "127.0.0.9");
+        peer_say(slow, parts[n]);
+        wait_connections(&s, 1);
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+            fds[i] = dial(&s);
+            peer_say(fds[i], parts[n]);
+        }
+        wait_served(&s); /* so all of them were let in */
+        peer_say(slow, GET_X_ONLY + strlen(parts[n]));
+        expect(until_end(slow), 200, NULL);
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+            (void)close(fds[i]);
+        stop(&s);
+    }
+}
+
+static int late_client, newcomer;
+
+/* Inside the loop's thread, so that both are there when it looks. */
+static void come_together_job(struct server *s)
+{
+    newcomer = dial(s);
+    peer_say(newcomer, GET_X_ONLY);
+    peer_say(late_client, GET_X_ONLY);
+}
+
+/* Its request lies in the socket: it waits for us. */
+static void test_whose_bytes_have_come_waits_no_more(void **state)
+{
+    struct httpd_options o = defaults();
+    struct server s;
+
+    (void)state;
+    o.max_connections = 1;
+    o.grace_ms = 0;
+    start(&s, o);
+    late_client = dial(&s);
+    wait_connections(&s, 1);
+    on_loop(&s, come_together_job);
+    expect(until_end(late_client), 200, NULL);
+    free(until_end(newcomer)); /* 200 or 503, by whom the loop sees first */
+    stop(&s);
+}
+
+static void end_server(void *arg, const char *peer, int status, const char *why)
+{
+    struct server *s = arg;
+
+    on_refused(arg, peer, status, why);
+    httpd_free(s->httpd);
+}
+
+static void test_free_while_a_place_is_given(void **state)
+{
+    struct httpd_options o = defaults();
+    struct server s;
+    int part, next;
+
+    (void)state;
+    o.max_connections = 1;
+    o.grace_ms = 0;
+    o.on_refused = end_server;
+    start(&s, o);
+    part = dial(&s);
+    peer_say(part, "GET / HT");
+    wait_connections(&s, 1);
+    next = dial(&s);
+    free(until_end(next));
+    free(until_end(part));
+    stop(&s); /* a second httpd_free does nothing; no handle is left */
+}
+
 /* Those turned away neither count nor pile up. */
 static void test_many_turned_away(void **state)
 {
@@ -1160,6 +1368,12 @@ int main(void)
         cmocka_unit_test(test_answer_that_nobody_reads),
         cmocka_unit_test(test_client_that_vanishes),
         cmocka_unit_test(test_cap_of_connections),
+        cmocka_unit_test(test_longest_wait_gives_its_place),
+        cmocka_unit_test(test_work_keeps_its_place),
+        cmocka_unit_test(test_part_of_a_head_goes_last),
+        cmocka_unit_test(test_flood_from_one_side),
+        cmocka_unit_test(test_whose_bytes_have_come_waits_no_more),
+        cmocka_unit_test(test_free_while_a_place_is_given),
         cmocka_unit_test(test_many_turned_away),
         cmocka_unit_test(test_cap_of_a_peer),
         cmocka_unit_test(test_forwarded_addresses),
