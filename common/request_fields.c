@@ -120,8 +120,13 @@ static void copy_text(struct request_parse *p, const struct request_field *f,
     size_t chars = 0;
 
     for (; s < end; chars++) {
-        int32_t c = utf8_next(&s, end);
+        int32_t c;
 
+        if (*s >= ' ' && *s <= '~') { /* most of it */
+            s++;
+            continue;
+        }
+        c = utf8_next(&s, end);
         if (!utf8_printable(c) && !(c > 0 && c < 0x80 && strchr(also, c))) {
             request_fields_fault(
                 p, f->name, "the control character U+%04X is not allowed", (unsigned)c);

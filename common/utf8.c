@@ -51,7 +51,9 @@ size_t utf8_valid_len(const char *bytes, size_t len)
     const char *p = bytes, *end = bytes + len;
 
     while (p < end)
-        if (utf8_next(&p, end) < 0)
+        if ((unsigned char)*p < 0x80)
+            p++; /* most of it */
+        else if (utf8_next(&p, end) < 0)
             break;
     return (size_t)(p - bytes);
 }

@@ -40,10 +40,26 @@ static json_t *list_faults(const char *lines)
     return list;
 }
 
+/* Most answers have nothing in them that JSON would escape. */
+static void answer_queued(struct visit *v)
+{
+    char json[64];
+
+    (void)snprintf(json, sizeof json, "{\"job_id\":\"%s\",\"status\":\"queued\"}",
+                   v->job_id);
+    visit_answer(v, 202, NULL, json);
+}
+
 static void answer_kept(struct visit *v)
 {
-    json_t *body = json_pack("{s:s,s:s}", "job_id", v->job_id, "status", "queued");
+    json_t *body;
     char *json;
+
+    if (!*v->target && !v->faulty) {
+        answer_queued(v);
+        return;
+    }
+    body = json_pack("{s:s,s:s}", "job_id", v->job_id, "status", "queued");
 
     if (*v->target)
         (void)json_object_set_new(body, "resend_of", json_string(v->target));

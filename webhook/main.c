@@ -54,6 +54,7 @@ struct process {
     struct receiver receiver;
     uv_signal_t signals[ARRAY_LEN(signal_numbers)];
     uv_timer_t drain_timer;
+    uv_prepare_t log_turn;
     const char *env_file;
     struct settings *fresh; /* as read by the last HUP, or NULL */
     bool draining;
@@ -193,11 +194,27 @@ static void on_closed(uv_handle_t *handle)
     (void)handle; /* lives in serve */
 }
 
+/* What one turn of the loop says leaves as one write, just before each poll. */
+static void on_log_turn(uv_prepare_t *turn)
+{
+    (void)turn;
+    log_flush();
+}
+
+static void start_log_turns(struct process *p)
+{
+    (void)uv_prepare_init(p->receiver.loop, &p->log_turn); /* these cannot fail */
+    (void)uv_prepare_start(&p->log_turn, on_log_turn);
+    log_hold(true);
+}
+
 /* Answers first: what the inbox still says goes nowhere then. */
 static void close_all(struct process *p)
 {
     struct receiver *r = &p->receiver;
 
+    log_hold(false);
+    uv_close((uv_handle_t *)&p->log_turn, on_closed);
     httpd_free(r->httpd);
     inbox_free(r->inbox);
     daemon_signals_end(p->signals, ARRAY_LEN(p->signals));
@@ -216,6 +233,7 @@ static int run(struct process *p)
                    on_signal, p);
     (void)uv_timer_init(r->loop, &p->drain_timer);
     p->drain_timer.data = p;
+    start_log_turns(p);
     if (start(r, &e)) {
         log_msg(LOG_ERROR, "start", "%s", e.text);
         p->exit_code = 2;
