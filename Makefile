@@ -59,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -137,7 +137,19 @@ $(BUILD)/bench-sink: $(BENCH_OBJ) $(BUILD)/libcommon.a
 bench: all $(BUILD)/bench-sink
 	$(Q)/usr/bin/python3 tests/bench/bench.py --build $(BUILD) --json $(BUILD)/bench.json $(BENCH_ARGS)
 
--include $(BENCH_OBJ:.o=.d) $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(WEBHOOK_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
+# That of the receiver: a load of signed deliveries, and a server that only answers.
+BENCH_WEBHOOK := $(patsubst tests/bench/webhook/%.c,$(BUILD)/bench-webhook-%,$(wildcard tests/bench/webhook/*.c))
+$(BUILD)/bench-webhook-%: $(BUILD)/tests/bench/webhook/%.o $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(HARDEN_LD) $^ $(LIBS) -o $@
+
+BENCH_WEBHOOK_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/webhook/*.c))
+.SECONDARY: $(BENCH_WEBHOOK_OBJ)
+
+bench-webhook: all $(BENCH_WEBHOOK)
+	$(Q)/usr/bin/python3 tests/bench/bench_webhook.py --build $(BUILD) --json $(BUILD)/bench-webhook.json $(BENCH_ARGS)
+
+-include $(BENCH_WEBHOOK_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(COMMON_OBJ:.o=.d) $(WORKER_OBJ:.o=.d) $(WEBHOOK_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
 
 check:
 	./scripts/test.sh
@@ -180,6 +192,7 @@ help:
 	@echo 'make storm      100,000 jobs and 1,200 kills in 100 storms; STORM="--seed N --rounds 1": one of them'
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
+	@echo 'make bench-webhook what a delivery costs; BENCH_ARGS as above'
 	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'
 	@echo 'make fuzz       fuzz targets, built with clang into build-fuzz/'
 	@echo 'make fuzz-smoke each fuzz target on its corpus for FUZZ_SECONDS (5)'

@@ -333,12 +333,12 @@ def cell(figure, form):
     return f"{text} ({form % figure['least']} to {form % figure['most']})"
 
 
-def table(results):
+def table(results, columns=COLUMNS):
     """One column a build and latency; the ratio where there are two builds."""
     names = list(results)
     print("| | " + " | ".join(names) + " |")
     print("|---|" + "--:|" * len(names))
-    for key, heading, form in COLUMNS:
+    for key, heading, form in columns:
         if any(key in results[name] for name in names):
             cells = [cell(results[n][key], form) if key in results[n] else "-"
                      for n in names]
