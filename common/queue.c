@@ -61,6 +61,7 @@ static void on_beat(void *arg, const struct redisReply *r, const struct err *e)
             .due_ms = queue_int_at(r, 4),
             .follow_due_ms = queue_int_at(r, 5),
             .held = queue_int_at(r, 6),
+            .lanes = queue_item(r, 7),
         };
     c.fn.beat(c.arg, &b, e);
 }

@@ -69,7 +69,8 @@ struct queue_beat {
     int64_t ready;  /* jobs that could be taken at once */
     int64_t due_ms; /* -1: nothing */
     int64_t follow_due_ms;
-    int64_t held; /* jobs in this worker's hands */
+    int64_t held;                   /* jobs in this worker's hands */
+    const struct redisReply *lanes; /* for queue_beat_lane */
 };
 typedef void (*queue_beat_fn)(void *arg, const struct queue_beat *b,
                               const struct err *e);
@@ -225,6 +226,32 @@ int queue_reap_worker(struct queue *q, const char *wid, queue_done_fn fn, void *
 
 /* Removes jobs past their retention, with everything of theirs. */
 int queue_trim(struct queue *q, queue_done_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+/* Lanes: outside systems that are closed to the jobs of all workers. */
+struct queue_lane {
+    enum { QUEUE_LANE_OPEN, QUEUE_LANE_PROBE, QUEUE_LANE_CLOSED } state;
+    int64_t until_ms; /* Redis's clock; -1: open */
+    int64_t delayed;  /* jobs; not of a beat's */
+    struct err why;
+    const char *by; /* a wid; valid inside the callback */
+};
+typedef void (*queue_lane_fn)(void *arg, const struct queue_lane *l,
+                              const struct err *e);
+
+enum queue_lane_verb {
+    QUEUE_LANE_ASK,    /* may a job try? ms: from this probe to the next */
+    QUEUE_LANE_CLOSE,  /* for ms at least */
+    QUEUE_LANE_EXTEND, /* the same, unless somebody has opened it meanwhile */
+    QUEUE_LANE_REOPEN  /* and wake, little by little, those that waited for it */
+};
+/* why: for close and extend; else NULL. */
+int queue_lane(struct queue *q, const char *name, enum queue_lane_verb verb, int64_t ms,
+               const struct err *why, queue_lane_fn fn, void *arg,
+               struct err *e) MUST_CHECK;
+
+/* What a beat was told of a lane; only inside its callback. */
+void queue_beat_lane(const struct queue_beat *b, const char *name,
+                     struct queue_lane *out);
 
 /* ---- an operator's part: the answer's first word, the second (or "") ---- */
 

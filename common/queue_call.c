@@ -70,7 +70,7 @@ static const struct {
     int64_t top;
     size_t least, most;
 } answers[QUEUE_SCRIPT_COUNT] = {
-    [QUEUE_BEAT] = {REPLY_INT, 2, 7, 7},
+    [QUEUE_BEAT] = {REPLY_INT, 2, 8, 8},
     [QUEUE_TAKE] = {REPLY_STRING, 0, 4, SIZE_MAX},
     [QUEUE_DISOWN] = {REPLY_INT, INT64_MAX, 1, 1},
     [QUEUE_SHOW] = {REPLY_INT, INT64_MAX, 1, 1},
@@ -80,6 +80,7 @@ static const struct {
     [QUEUE_POINT_AT] = {REPLY_INT, 1, 1, 1},
     [QUEUE_REAP_WORKER] = {REPLY_INT, 1, 1, 1},
     [QUEUE_TRIM] = {REPLY_INT, INT64_MAX, 1, 1},
+    [QUEUE_LANE] = {REPLY_INT, 2, 7, 7},
     [QUEUE_FOLLOW_TAKE] = {REPLY_INT, INT64_MAX, 2, SIZE_MAX},
     [QUEUE_FOLLOW_DONE] = {REPLY_INT, QUEUE_STRAY, 1, 1},
     [QUEUE_REQUEUE] = {REPLY_STRING, 0, 1, 2},

@@ -45,6 +45,7 @@ struct queue_call {
         queue_follow_fn follow;
         queue_settled_fn settled;
         queue_answer_fn answer;
+        queue_lane_fn lane;
     } fn;
     void *arg;
     redis_fn on_reply; /* what is below is queue_call_eval's */

@@ -24,6 +24,7 @@ enum queue_script {
     QUEUE_POINT_AT,
     QUEUE_DISCARD,
     QUEUE_TRIM,
+    QUEUE_LANE,
     QUEUE_SCRIPT_COUNT
 };
 

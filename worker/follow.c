@@ -28,6 +28,8 @@ void follow_report_ended(struct report *it)
 {
     struct follow *f = it->worker->follow;
 
+    if (it->probes)
+        it->worker->gitlab_lane.probing = false; /* whatever came of it was told */
     job_done(&it->job);
     queue_write_done(&it->write);
     free(it->kind);

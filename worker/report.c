@@ -9,6 +9,7 @@
 #include "issue.h"
 #include "log.h"
 #include "settings.h"
+#include "worker_lane.h"
 
 /* ---- ends of an item ---- */
 
@@ -317,7 +318,6 @@ static void on_found(void *arg, const struct gitlab_result *r)
     }
 }
 
-/* Until the lane may be used again; 0: now. Leaves the probe to whoever has work. */
 /* Another one probes. Nothing was begun under the intent that came with it. */
 static void put_off(struct report *it, int64_t wait_ms)
 {
@@ -326,17 +326,40 @@ static void put_off(struct report *it, int64_t wait_ms)
     settle(it, wait_ms);
 }
 
-void report_start(struct report *it)
+static void begin(struct report *it)
 {
     static const char *const titles[] = {"[Failed]", NULL};
-    struct worker *w = it->worker;
-    int64_t wait_ms = lane_wait_ms(&w->gitlab_lane, worker_loop_ms(w));
 
-    if (wait_ms)
-        put_off(it, wait_ms);
-    else if (it->job.report_iid || it->what.earlier_intent_ms <= 0)
+    if (it->job.report_iid || it->what.earlier_intent_ms <= 0)
         act(it);
     else
-        gitlab_find(w->gitlab, GITLAB_REPORT, it->id, it->what.earlier_intent_ms,
-                    titles, on_found, it);
+        gitlab_find(it->worker->gitlab, GITLAB_REPORT, it->id,
+                    it->what.earlier_intent_ms, titles, on_found, it);
+}
+
+static void on_asked(void *arg, int64_t wait_ms, const struct err *e)
+{
+    struct report *it = arg;
+    const struct worker *w = it->worker;
+
+    if (e->class != ERR_NONE) {
+        follow_report_ended(it); /* it comes again when its hold ends */
+        return;
+    }
+    it->probes = wait_ms == 0 && w->gitlab_lane.probing;
+    if (wait_ms || !w->gitlab)
+        put_off(it, wait_ms);
+    else
+        begin(it);
+}
+
+void report_start(struct report *it)
+{
+    struct worker *w = it->worker;
+    struct err e;
+
+    if (lane_is_open(&w->gitlab_lane))
+        begin(it);
+    else if (worker_lane_ask(w, &w->gitlab_lane, on_asked, it, &e))
+        follow_report_ended(it);
 }

@@ -14,6 +14,7 @@ struct report {
     struct job job;
     struct queue_write write; /* goes out with the item's end */
     bool created;             /* the issue was made here */
+    bool probes;              /* what comes of it decides whether the lane opens */
 };
 
 /* Ends in follow_report_ended, once, perhaps inside this call. */

@@ -29,16 +29,14 @@ static void put(struct task *t)
     buf_done(&title);
 }
 
-enum outcome step_close(struct task *t)
+static enum outcome close_it(struct task *t)
 {
-    struct worker *w = t->worker;
-
-    t->snooze_ms = lane_wait_ms(&w->gitlab_lane, worker_loop_ms(w));
-    if (t->snooze_ms) {
-        t->err = w->gitlab_lane.why;
-        return OUTCOME_FAILED;
-    }
     t->guard = NULL;
     task_flush(t, put);
     return OUTCOME_PENDING;
+}
+
+enum outcome step_close(struct task *t)
+{
+    return task_lane(t, &t->worker->gitlab_lane, close_it);
 }

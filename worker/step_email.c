@@ -182,17 +182,12 @@ static int may_mail(struct task *t)
     return 0;
 }
 
-enum outcome step_email(struct task *t)
+static enum outcome mail_it(struct task *t)
 {
     static const struct smtp_events events = {.on_ready = on_ready, .on_done = on_sent};
     struct worker *w = t->worker;
     struct smtp_mail mail;
 
-    t->snooze_ms = lane_wait_ms(&w->smtp_lane, worker_loop_ms(w));
-    if (t->snooze_ms) { /* before a former intent is counted: it stays as it is */
-        t->err = w->smtp_lane.why;
-        return OUTCOME_FAILED;
-    }
     if (may_mail(t) || build(t))
         return OUTCOME_FAILED;
     mail = (struct smtp_mail){.from = w->settings->mail_bounce_to,
@@ -202,6 +197,12 @@ enum outcome step_email(struct task *t)
                               .len = t->mail.len};
     t->smtp = smtp_send(w->smtp, &mail, &events, t);
     return OUTCOME_PENDING;
+}
+
+enum outcome step_email(struct task *t)
+{
+    /* Before a former intent is counted: while the lane is closed it stays as it is. */
+    return task_lane(t, &t->worker->smtp_lane, mail_it);
 }
 
 void step_email_abandon(struct task *t)

@@ -103,22 +103,22 @@ static void on_found(void *arg, const struct gitlab_result *r)
     task_resume(t, OUTCOME_FAILED);
 }
 
-enum outcome step_record(struct task *t)
+static enum outcome find_or_create(struct task *t)
 {
     static const char *const titles[] = {"[Pending]", "[Success]", NULL};
     struct worker *w = t->worker;
 
-    t->snooze_ms = lane_wait_ms(&w->gitlab_lane, worker_loop_ms(w));
-    if (t->snooze_ms) {
-        t->err = w->gitlab_lane.why;
-        return OUTCOME_FAILED;
-    }
     if (t->job.record_intent.at_ms)
         gitlab_find(w->gitlab, GITLAB_RECORD, t->job.id, t->job.record_intent.at_ms,
                     titles, on_found, t);
     else
         save_intent(t);
     return OUTCOME_PENDING;
+}
+
+enum outcome step_record(struct task *t)
+{
+    return task_lane(t, &t->worker->gitlab_lane, find_or_create);
 }
 
 /* ---- an issue nobody will own ---- */

@@ -222,13 +222,32 @@ static enum queue_verb verb_of(const struct task *t)
     }
 }
 
+/* The lane keeps this job waiting, rather than what was said of the job itself: it is
+ * woken when the lane opens. */
+static bool waits_for_lane(const struct task *t, enum queue_verb verb)
+{
+    if (!t->lane || lane_is_open(t->lane))
+        return false;
+    return verb == QUEUE_RETRY || t->snooze_ms || !t->err.retry_after_ms;
+}
+
+static int64_t wait_of(const struct task *t, enum queue_verb verb)
+{
+    if (t->snooze_ms)
+        return t->snooze_ms;
+    if (waits_for_lane(t, verb))
+        return lane_left_ms(t->lane, worker_loop_ms(t->worker)) +
+               lane_spread_ms(t->lane, randombytes_random());
+    return t->err.retry_after_ms;
+}
+
 static int64_t delay_of(const struct task *t, enum queue_verb verb)
 {
     const struct settings *s = t->worker->settings;
     uint32_t random = randombytes_random();
 
-    if (t->snooze_ms || verb == QUEUE_SNOOZE) {
-        int64_t wait = t->snooze_ms ? t->snooze_ms : t->err.retry_after_ms;
+    if (verb == QUEUE_SNOOZE || (verb == QUEUE_RETRY && waits_for_lane(t, verb))) {
+        int64_t wait = wait_of(t, verb);
 
         /* Jitter after what was asked, never before it. */
         return wait +
@@ -240,6 +259,14 @@ static int64_t delay_of(const struct task *t, enum queue_verb verb)
     return 0;
 }
 
+static void note_lane(struct task *t, enum queue_verb verb)
+{
+    if (waits_for_lane(t, verb))
+        queue_write_str(&t->dirty, "lane", t->lane->name);
+    else
+        queue_write_del(&t->dirty, "lane");
+}
+
 static void settle_failed(struct task *t)
 {
     static const char *const words[] = {"", "failed", "will try again", "waits",
@@ -248,6 +275,8 @@ static void settle_failed(struct task *t)
 
     if (verb == QUEUE_RETRY && !t->job.first_error_ms)
         queue_write_str(&t->dirty, "first_error_ms", "@now@");
+    if (verb == QUEUE_RETRY || verb == QUEUE_SNOOZE)
+        note_lane(t, verb);
     if (verb == QUEUE_FAIL && t->err.class == ERR_TRANSIENT)
         (void)err_wrap(&t->err, "gave up");
     if (verb != QUEUE_RELEASE) {
@@ -285,6 +314,8 @@ static bool apply(struct task *t, enum outcome outcome)
 {
     if (t->at < STEP_ACK && outcome != OUTCOME_GONE)
         log_step(t, outcome);
+    if (t->probes)
+        t->lane->probing = t->probes = false; /* whatever came of it was told */
     if (outcome == OUTCOME_FAILED) {
         settle_failed(t);
         return false;

@@ -39,6 +39,11 @@ struct task {
     struct err err;
     int64_t snooze_ms; /* with OUTCOME_FAILED: wait this long, no attempt counted */
 
+    /* The outside system that the step at hand uses. */
+    struct lane *lane; /* NULL: none yet */
+    enum outcome (*use)(struct task *t);
+    bool probes; /* what comes of it decides whether the lane opens */
+
     /* Results not yet in Redis. Written with the next intent, or with the end. */
     struct queue_write dirty;
     /* The part of dirty that counts even when the job was taken from us meanwhile. */
@@ -80,6 +85,11 @@ void task_resume(struct task *t, enum outcome outcome);
  * there already, the task is resumed with the fitting outcome instead. While Redis is
  * away it waits. */
 void task_flush(struct task *t, task_flushed_fn flushed);
+
+/* Runs `use` when the lane is open, or Redis lets this job try: a step's outcome. Else
+ * the job is to wait: FAILED, with snooze_ms. */
+enum outcome task_lane(struct task *t, struct lane *l,
+                       enum outcome (*use)(struct task *t));
 
 /* Redis is back, or may accept writes again: calls that wait are sent again. */
 void task_unblock(struct task *t);

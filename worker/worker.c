@@ -20,6 +20,7 @@
 #include "step.h"
 #include "task.h"
 #include "views.h"
+#include "worker_lane.h"
 
 #define WAIT_MS 30000         /* of one blocking wait; its end costs one command */
 #define REDIS_TIMEOUT_MS 5000 /* a silent server is given up after this */
@@ -53,22 +54,6 @@ bool worker_lease_is_safe(const struct worker *w)
 {
     uv_update_time(w->loop); /* this turn may have been frozen since it began */
     return w->lease_until_ms - worker_loop_ms(w) > w->settings->lease_ms / 5;
-}
-
-void worker_lane_report(struct worker *w, struct lane *l, const struct err *e)
-{
-    enum lane_event event = lane_report(l, e, worker_loop_ms(w));
-    struct log_line line;
-
-    if (event != LANE_CLOSED && event != LANE_OPENED)
-        return;
-    log_begin(&line,
-              event == LANE_CLOSED && e->class == ERR_AUTH ? LOG_ERROR : LOG_WARN,
-              event == LANE_CLOSED ? "lane_closed" : "lane_opened");
-    log_str(&line, "lane", l->name);
-    if (event == LANE_CLOSED)
-        log_err(&line, e);
-    log_end(&line);
 }
 
 void worker_issue_made(struct worker *w, const struct gitlab_result *r)
@@ -262,6 +247,11 @@ static void pump(struct worker *w)
     w->taking = queue_take(w->queue, &want, on_taken, w, &e) == 0;
 }
 
+void worker_pump(struct worker *w)
+{
+    pump(w);
+}
+
 void worker_task_ended(struct worker *w)
 {
     if (drained(w))
@@ -299,6 +289,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     if (!w->started_ms)
         w->started_ms = b->now_ms;
     w->paused = b->paused;
+    worker_lane_heard(w, b);
     unblock_tasks(w);
     claims_check(w, b->held);
     views_refresh(w);

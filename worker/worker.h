@@ -95,6 +95,9 @@ void worker_quiet(struct worker *w, bool quiet);
 /* A task has ended: there may be room. */
 void worker_task_ended(struct worker *w);
 
+/* There may be jobs to take. */
+void worker_pump(struct worker *w);
+
 /* Monotonic milliseconds: for durations and deadlines inside this process. */
 int64_t worker_loop_ms(const struct worker *w);
 
@@ -112,8 +115,8 @@ bool worker_lease_is_safe(const struct worker *w);
 struct gitlab_result;
 void worker_issue_made(struct worker *w, const struct gitlab_result *r);
 
-/* Feeds a lane and logs when it closes (error when only a person can mend it) or opens.
- */
+/* Feeds a lane, logs when it closes (error when only a person can mend it) or opens,
+ * and tells the other workers. */
 void worker_lane_report(struct worker *w, struct lane *l, const struct err *e);
 
 #endif

@@ -1,7 +1,7 @@
--- uses: prelude view ends adopt due
+-- uses: prelude view ends adopt due lane
 -- ARGV wid, lease_ms, late_ms, retention_ms, seed, most to adopt, (field, value)...
 -- -> known (0 new, 1 alive, 2 revived), now, paused, jobs ready, due, follow-up due, jobs
--- in this worker's hands
+-- in this worker's hands, lanes that are closed: name and as in lane
 shrink()
 local wid = ARGV[1]
 local old = call('ZSCORE', P .. 'workers', wid)
@@ -13,6 +13,11 @@ adopt_all(ARGV[5], ARGV[6], ARGV[3])
 local f = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
 local known = 0
 if old then known = tonumber(old) < now and 2 or 1 end
+local lanes = {}
+for _, name in ipairs({'smtp', 'gitlab'}) do
+  local told = lane_told(name)
+  if told[1] >= 0 then lanes[#lanes+1] = {name, unpack(told)} end
+end
 local ready = call('LLEN', P .. 'pending') + call('LLEN', P .. 'solo')
 return {known, now, call('EXISTS', P .. 'paused'), ready, due(wid, true), tonumber(f[2] or -1),
-  call('LLEN', P .. 'proc:' .. wid)}
+  call('LLEN', P .. 'proc:' .. wid), lanes}

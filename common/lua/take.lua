@@ -13,7 +13,7 @@ end
 local ready = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', stamp, 'LIMIT', 0, 100)
 for _, id in ipairs(ready) do
   call('HSET', job(id), 'state', 'queued')
-  call('HDEL', job(id), 'due_ms')
+  call('HDEL', job(id), 'due_ms', 'lane')
   call('LPUSH', waits(id), id)
   call('ZREM', P .. 'delayed', id)
 end

@@ -31,6 +31,21 @@ static enum lane_event rate_limit(struct lane *l, int64_t wait, int64_t now)
     return lane_report(l, &e, now);
 }
 
+/* What worker_lane does with it, where no other worker is. */
+static int64_t lane_wait_ms(struct lane *l, int64_t now)
+{
+    if (lane_is_open(l))
+        return 0;
+    if (lane_left_ms(l, now) == 0) {
+        struct err why = l->why;
+
+        (void)lane_learn(l, now + l->interval_ms, &why);
+        l->probing = true;
+        return 0;
+    }
+    return lane_left_ms(l, now);
+}
+
 static void test_open(void **state)
 {
     struct lane l = fresh();
@@ -162,6 +177,48 @@ static void test_keeps_the_reason(void **state)
     assert_string_equal(l.why.text, "wrong password");
 }
 
+static void test_learns_from_the_others(void **state)
+{
+    struct lane l = fresh();
+    struct err e, none = {.class = ERR_NONE};
+
+    (void)state;
+    (void)err_set(&e, ERR_AUTH, 535, "wrong password");
+    for (int i = 1; i < LANE_BREAKS_AFTER; i++)
+        (void)report(&l, ERR_TRANSIENT, 1000);
+    assert_int_equal(lane_learn(&l, 0, &none), LANE_NO_CHANGE);
+    assert_int_equal(report(&l, ERR_TRANSIENT, 1000), LANE_CLOSED); /* still counted */
+    assert_int_equal(lane_learn(&l, 0, &none), LANE_OPENED);
+    assert_true(lane_is_open(&l));
+    assert_int_equal(report(&l, ERR_TRANSIENT, 1001), LANE_NO_CHANGE); /* anew */
+
+    assert_int_equal(lane_learn(&l, 5000, &e), LANE_CLOSED);
+    assert_int_equal(l.why.code, 535);
+    assert_int_equal(lane_left_ms(&l, 1001), 3999);
+    assert_int_equal(lane_learn(&l, 4000, &e),
+                     LANE_STILL_CLOSED); /* they know better */
+    assert_int_equal(lane_left_ms(&l, 1001), 2999);
+    assert_int_equal(report(&l, ERR_NONE, 1002), LANE_NO_CHANGE); /* not the probe */
+    assert_int_equal(lane_left_ms(&l, 4000), 0);
+    assert_false(lane_is_open(&l)); /* ask */
+    l.probing = true;
+    assert_int_equal(report(&l, ERR_NONE, 4001), LANE_OPENED);
+    assert_false(l.probing);
+}
+
+static void test_spread(void **state)
+{
+    struct lane l = fresh();
+
+    (void)state;
+    assert_int_equal(lane_spread_ms(&l, UINT32_MAX), 0);
+    l.delayed = 100;
+    assert_int_equal(lane_spread_ms(&l, 0), 0);
+    assert_int_equal(lane_spread_ms(&l, UINT32_MAX), 100 * 50 - 1);
+    l.delayed = INT64_MAX;
+    assert_int_equal(lane_spread_ms(&l, UINT32_MAX), 5 * 60 * 1000 - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +230,8 @@ int main(void)
         cmocka_unit_test(test_rate_limit),
         cmocka_unit_test(test_rate_limit_is_not_cut_short),
         cmocka_unit_test(test_keeps_the_reason),
+        cmocka_unit_test(test_learns_from_the_others),
+        cmocka_unit_test(test_spread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

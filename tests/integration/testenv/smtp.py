@@ -356,6 +356,7 @@ class Smtp:
         self.commands, self.names = [], []
         self.dots = 0  # ends of content seen
         self.connections = 0  # so far
+        self.most = 0  # of them at once
         self._number = 0
         self._writers = set()
         self._loop = asyncio.new_event_loop()
@@ -395,6 +396,7 @@ class Smtp:
     async def _accept(self, reader, writer):
         self.connections += 1
         self._writers.add(writer)
+        self.most = max(self.most, len(self._writers))
         try:
             await Session(self, reader, writer).run()
         except HangUp:
