@@ -8,6 +8,7 @@
 #include "buf.h"
 #include "cmd.h"
 #include "ctl.h"
+#include "err.h"
 #include "mem.h"
 #include "num.h"
 #include "out.h"
@@ -16,6 +17,15 @@
 #define WATCH_MS 2000
 #define COUNTERS_MOST 64
 #define WORKERS_MOST 1000
+
+static const char *const lane_names[] = {"smtp", "gitlab"};
+
+/* An outside system that is closed to jobs. */
+struct closed_lane {
+    int64_t until_ms, since_ms; /* until_ms 0: it is open */
+    enum err_class class;
+    char text[ERR_TEXT_MAX];
+};
 
 struct counter {
     char name[32];
@@ -31,6 +41,7 @@ struct stats {
     char paused[1024];        /* "<ms> <who> <reason>", or "" */
     struct counter counters[COUNTERS_MOST];
     size_t counter_count;
+    struct closed_lane lanes[ARRAY_LEN(lane_names)];
 };
 
 /* ---- reading ---- */
@@ -107,6 +118,31 @@ static void on_worker_ids(void *arg, const struct redisReply *reply)
     }
 }
 
+static void on_lane(void *arg, const struct redisReply *reply)
+{
+    struct closed_lane *l = arg;
+
+    if (reply_count(reply) != 4 || reply_type(reply_at(reply, 0)) != REPLY_STRING)
+        return;
+    l->until_ms = reply_int(reply_at(reply, 0));
+    l->since_ms = reply_int(reply_at(reply, 1));
+    l->class = err_class_parse(reply_str(reply_at(reply, 2)));
+    (void)snprintf(l->text, sizeof l->text, "%s", reply_str(reply_at(reply, 3)));
+}
+
+static void ask_lanes(struct stats *s)
+{
+    char key[QUEUE_KEY_MAX];
+
+    for (size_t i = 0; i < ARRAY_LEN(lane_names); i++) {
+        client_key(s->client, "lane:", lane_names[i], key);
+        client_send(
+            s->client, on_lane, &s->lanes[i], 6,
+            (const char *[]){"HMGET", key, "until_ms", "since_ms", "class", "text"},
+            NULL);
+    }
+}
+
 static void ask(struct stats *s, const char *verb, const char *name, int64_t *to)
 {
     char key[QUEUE_KEY_MAX];
@@ -147,6 +183,7 @@ static int read_stats(struct stats *s, struct err *e)
     ask_more(s, "solo", on_oldest, s, "LINDEX", "-1", NULL);
     ask_more(s, "failed", on_score, &s->oldest_failed_ms, "ZRANGE", "0", "0");
     ask_more(s, "paused", on_paused, s, "GET", NULL, NULL);
+    ask_lanes(s);
     ask_more(s, "stat", on_counters, s, "HGETALL", NULL, NULL);
     return client_wait(s->client, e);
 }
@@ -190,6 +227,26 @@ static void add_row(struct buf *out, const char *name, int64_t n, const char *wh
     out_field(out, name, text);
 }
 
+static void add_lanes(const struct stats *s, struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(lane_names); i++) {
+        const struct closed_lane *l = &s->lanes[i];
+        char since[OUT_TIME_MAX], next[OUT_TIME_MAX], name[32];
+        struct buf words;
+
+        if (!l->until_ms)
+            continue;
+        out_span(s->now_ms - l->since_ms, since);
+        out_span(l->until_ms > s->now_ms ? l->until_ms - s->now_ms : 0, next);
+        (void)snprintf(name, sizeof name, "%s CLOSED", lane_names[i]);
+        buf_init(&words, sizeof l->text + 256);
+        buf_addf(&words, "for %s, tried again in %s: %s, %s", since, next,
+                 err_class_name(l->class), l->text);
+        out_field(out, name, words.data);
+        buf_done(&words);
+    }
+}
+
 static void add_stats(const struct stats *s, const char *queue, struct buf *out)
 {
     struct buf words;
@@ -200,6 +257,7 @@ static void add_stats(const struct stats *s, const char *queue, struct buf *out)
         paused_words(s->paused, &words);
         out_field(out, "PAUSED", words.data);
     }
+    add_lanes(s, out);
     add_row(out, "queued", s->inbox + s->pending + s->solo, "oldest",
             s->oldest_ready_ms, s->now_ms);
     add_row(out, "active", s->active, "", 0, s->now_ms);
@@ -224,9 +282,36 @@ static int64_t age(int64_t since_ms, int64_t now_ms)
     return since_ms > 0 && since_ms < now_ms ? now_ms - since_ms : 0;
 }
 
+/* Closed ones only. */
+static json_t *lanes_json(const struct stats *s)
+{
+    json_t *lanes = json_object();
+    struct buf words;
+
+    buf_init(&words, OUT_MAX);
+    for (size_t i = 0; i < ARRAY_LEN(lane_names); i++) {
+        const struct closed_lane *l = &s->lanes[i];
+
+        if (!l->until_ms)
+            continue;
+        buf_reset(&words);
+        out_str(&words, l->text);
+        (void)json_object_set_new(
+            lanes, lane_names[i],
+            json_pack(
+                "{s:I, s:I, s:s, s:s}", "closed_ms",
+                (json_int_t)age(l->since_ms, s->now_ms), "next_try_ms",
+                (json_int_t)(l->until_ms > s->now_ms ? l->until_ms - s->now_ms : 0),
+                "class", err_class_name(l->class), "error", words.data));
+    }
+    buf_done(&words);
+    return lanes;
+}
+
 static void print_json(const struct stats *s, const char *queue)
 {
     json_t *counters = json_object(), *o;
+    json_t *lanes = lanes_json(s);
     struct buf words;
 
     buf_init(&words, OUT_MAX);
@@ -235,7 +320,7 @@ static void print_json(const struct stats *s, const char *queue)
         (void)json_object_set_new(counters, s->counters[i].name,
                                   json_integer(s->counters[i].value));
     o = json_pack("{s:s, s:b, s:s, s:{s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I, "
-                  "s:I, s:o}",
+                  "s:I, s:o, s:o}",
                   "queue", queue, "paused", *s->paused != 0, "pause", words.data,
                   "states", "queued", (json_int_t)(s->inbox + s->pending + s->solo),
                   "active", (json_int_t)s->active, "delayed", (json_int_t)s->delayed,
@@ -243,8 +328,8 @@ static void print_json(const struct stats *s, const char *queue)
                   (json_int_t)s->inbox, "follow_ups", (json_int_t)s->follow, "workers",
                   (json_int_t)s->workers, "oldest_queued_ms",
                   (json_int_t)age(s->oldest_ready_ms, s->now_ms), "oldest_failed_ms",
-                  (json_int_t)age(s->oldest_failed_ms, s->now_ms), "counters",
-                  counters);
+                  (json_int_t)age(s->oldest_failed_ms, s->now_ms), "counters", counters,
+                  "lanes", lanes);
     out_json(json_dumps(o, JSON_COMPACT));
     json_decref(o);
     buf_done(&words);

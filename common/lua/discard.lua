@@ -6,7 +6,7 @@ if not f[1] then return {'NONE'} end
 if f[1] == 'active' or f[1] == 'done' then return {'STATE', f[1]} end
 ended(id)
 call('HSET', j, 'discarded', ARGV[2])
-call('HDEL', j, 'due_ms')
+call('HDEL', j, 'due_ms', 'lane')
 call('ZREM', P .. 'failed', id)
 call('ZREM', P .. 'delayed', id)
 call('LREM', P .. 'pending', 0, id)

@@ -5,7 +5,7 @@
 -- ask: whoever asks first when its time has passed is the probe, and the next one may ask ms
 -- later. close, extend: for ms at least; what was asked for before is not cut short, and
 -- extend changes nothing of a lane that somebody has opened meanwhile. open: those that
--- waited for it are woken, one, then two, then four: twice as many every 200 ms.
+-- waited for it are woken: one at once, two in the next 200 ms, four in the next, and so on.
 shrink()
 local wid, name, verb, ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key, WAKE, KEEP = lane_key(name), 5000, 3600000

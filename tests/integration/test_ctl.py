@@ -406,6 +406,18 @@ def test_stats(ctl, put, redis):
     assert re.search(r"^queued +2 \(oldest 1m", ctl.run("stats").out, re.M)
 
 
+def test_stats_of_closed_lanes(ctl, redis):
+    assert ctl.json("stats")["lanes"] == {} and "CLOSED" not in ctl.run("stats").out
+    redis.client.hset(P + "lane:smtp", mapping={
+        "until_ms": now_ms() + 600_000, "since_ms": now_ms() - 60_000, "by": "w1",
+        "class": "auth", "code": 535, "text": "mail server at AUTH: \x1b[2J535 no"})
+    lane = ctl.json("stats")["lanes"]["smtp"]
+    assert lane["class"] == "auth" and lane["error"] == "mail server at AUTH: \\x1b[2J535 no"
+    assert 0 < lane["next_try_ms"] <= 600_000 and lane["closed_ms"] >= 60_000
+    assert re.search(r"^smtp CLOSED +for 1m\S+, tried again in (9m|10m)\S+: auth, mail server "
+                     r"at AUTH: \\x1b\[2J535 no$", ctl.run("stats").out, re.M)
+
+
 def test_stats_watch_goes_on_until_interrupted(ctl_env):
     watch = process.start([process.program("stopgapctl"), "stats", "--watch", "--json"],
                           env={"PATH": os.environ["PATH"], **ctl_env}, stdout=subprocess.PIPE)
