@@ -965,7 +965,7 @@ static void test_flood_from_one_side(void **state)
             peer_say(fds[i], parts[n]);
         }
         wait_served(&s); /* so all of them were let in */
-        peer_say(slow, GET_X_ONLY + strlen(parts[n]));
+        peer_say(slow, &GET_X_ONLY[strlen(parts[n])]);
         expect(until_end(slow), 200, NULL);
         for (size_t i = 0; i < ARRAY_LEN(fds); i++)
             (void)close(fds[i]);
