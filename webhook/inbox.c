@@ -1,6 +1,5 @@
-/* inbox: see inbox.h. How one request gets durable: Redis and the spool, the better
- * one first. inbox_drain.c empties the spool,
- * inbox_view.c asks for views. */
+/* inbox: see inbox.h. How one request gets durable: Redis and the spool, the better one
+ * first. inbox_drain.c empties the spool, inbox_view.c asks for views. */
 #include "inbox.h"
 
 #include <assert.h>

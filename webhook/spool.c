@@ -150,6 +150,7 @@ static int list_folder(struct spool *s, const char *path, struct err *e)
     int fd = openat(s->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
+    int cut;
 
     if (!dir) {
         (void)unusable(path, e);
@@ -157,9 +158,13 @@ static int list_folder(struct spool *s, const char *path, struct err *e)
             (void)close(fd);
         return -1;
     }
-    while ((entry = readdir(dir)))
+    while ((errno = 0, entry = readdir(dir)))
         list_entry(s, entry->d_name);
+    cut = errno;         /* what was not listed would wait for the next start */
     (void)closedir(dir); /* only read from */
+    errno = cut;
+    if (cut)
+        return unusable(path, e);
     spool_list_sort(&s->list);
     if (spool_count(s))
         s->last_order = s->list.entries[s->list.end - 1].name.order;

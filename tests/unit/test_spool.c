@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -35,6 +37,21 @@ struct fixture {
     bool given; /* bytes by the last read */
     int calls;
 };
+
+static bool listing_fails;
+
+/* In place of the C library's. */
+struct dirent *readdir(DIR *dir)
+{
+    static struct dirent *(*real)(DIR *);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "readdir");
+    if (!listing_fails)
+        return real(dir);
+    errno = EIO;
+    return NULL;
+}
 
 static void open_spool(struct fixture *f, size_t max)
 {
@@ -537,6 +554,18 @@ static void refuse(const char *folder, const char *why)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* What it does not see would wait until somebody starts it again. */
+static void a_folder_that_cannot_be_listed(void **state)
+{
+    struct fixture *f = *state;
+
+    close_spool(f);
+    listing_fails = true;
+    refuse(f->folder, strerror(EIO));
+    listing_fails = false;
+    open_spool(f, 100);
+}
+
 static void one_process_at_a_time(void **state)
 {
     struct fixture *f = *state;
@@ -608,6 +637,7 @@ int main(void)
         T(it_is_tried_again_whether_the_disk_takes_something),
         T(what_is_too_long_is_refused_at_once),
         T(many_that_waited),
+        T(a_folder_that_cannot_be_listed),
         T(one_process_at_a_time),
         T(folders_that_are_refused),
         T(the_folder_is_made),
