@@ -59,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -169,6 +169,9 @@ crashpoints:
 	$(Q)CRASHPOINTS=full BUILD_DIR=$(CURDIR)/build-crash $(PYTEST) tests/crashpoints
 
 STORM ?= --seed 1 --rounds 100
+recovery: all
+	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/recovery.py $(RECOVERY)
+
 storm: all
 	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/storm.py $(STORM)
 
@@ -190,6 +193,7 @@ help:
 	@echo 'make storm-webhook the receiver for a minute in each trouble of Redis (8 min)'
 	@echo 'make crashpoints  the programs die at every crash point, and at every pair'
 	@echo 'make storm      100,000 jobs and 1,200 kills in 100 storms; STORM="--seed N --rounds 1": one of them'
+	@echo 'make recovery   how long jobs stand still when their worker is killed (7 min)'
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make bench-webhook what a delivery costs; BENCH_ARGS as above'

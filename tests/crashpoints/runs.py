@@ -22,7 +22,7 @@ SECOND_LIFE = {"reap_worker": ("redis.sent.save", 1), "find": ("gitlab.sent.crea
 NOT_IN_DOUBT = {"smtp.before", "smtp.sent", "smtp.ready", "smtp.half", "email.intent"}
 
 # How often a worker looks for work differs from run to run.
-VARY = {"beat", "trim", "take", "follow_take", "follow_done", "disown"}
+VARY = {"beat", "trim", "take", "follow_take", "follow_done", "disown", "lane"}
 
 
 def comes_to(point, n):

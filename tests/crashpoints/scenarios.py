@@ -60,6 +60,12 @@ def slow(case):
     case.push(1)
 
 
+def closed(case):
+    """The mail server hangs up until the breaker opens; then it is well."""
+    case.stand.smtp.on(case.address(1), drop="rcpt", times=5)
+    case.push(1)
+
+
 @dataclasses.dataclass
 class Scenario:
     name: str
@@ -75,6 +81,7 @@ SCENARIOS = [
              by_people=("requeue", "resend", "discard")),
     Scenario("claims", [(lost_claim, n) for n in TEN]),
     Scenario("slow", [(slow, 1)]),
+    Scenario("closed", [(closed, 1)]),
 ]
 
 

@@ -11,7 +11,7 @@ from testenv.smtp import SILENT
 from testenv.wire import Wire
 
 WORKERS, JOBS, CONNECTIONS = 3, 30, 4
-PROBE_S = 0.4
+PROBE_S = 0.3
 NAME = "mail.stopgap.test"
 
 
@@ -49,14 +49,16 @@ def all_wait(queue, until, workers, lane):
 
 
 def one_probe_an_interval(queue, until, tries):
-    """Five more, counted outside; what waits spends nothing of its own."""
+    """Seven more, counted outside; what waits spends nothing of its own. A slow machine may
+    bring those of three intervals at once; without each other the workers would need less
+    than three for all."""
     before, begin, seen = attempts(queue, "delayed"), time.monotonic(), tries()
-    until(lambda: tries() >= seen + 5, "probes")
+    until(lambda: tries() >= seen + 7, "probes")
     took, probes = time.monotonic() - begin, tries() - seen
     after = attempts(queue, "delayed")
-    assert took >= (probes - 2) * PROBE_S, f"{probes} probes in {took:.2f} s"
+    assert took >= (probes - 3) * PROBE_S, f"{probes} probes in {took:.2f} s"
     spent = sum(after[i] - before[i] for i in before.keys() & after.keys())
-    assert spent <= probes + 1, f"{spent} attempts in {probes} probes"
+    assert spent <= probes + 2, f"{spent} attempts in {probes} probes"
 
 
 def judge(queue, gitlab, smtp, until, workers, lane, jobs=JOBS):
@@ -209,6 +211,29 @@ def test_gitlab(queue, start_fleet, gitlab, smtp, wire, until, fault):
     judge(queue, gitlab, smtp, until, workers, "gitlab")
 
 
+def test_late_is_told_once_when_everything_was_away(
+        queue, start_fleet, gitlab, smtp, wire, until):
+    """Neither system answers; GitLab is back first: each job has its issue, once, while its
+    mail goes on waiting; then the mail server is back, and all of them end."""
+    greeting("421 4.3.2 Not now")(smtp)
+    GITLAB_FAULTS["broken"](wire)
+    workers = start_fleet(STOPGAP_LATE_AFTER="100ms")
+    push_many(queue)
+    all_wait(queue, until, workers, "smtp")
+    until(lambda: all(w.lines(event="lane_closed", lane="gitlab") for w in workers), "all know")
+    one_probe_an_interval(queue, until, lambda: len(wire.seen))
+    wire.clear()
+    until(lambda: all(r.get("report_iid") for r in queue.jobs().values()), "each has its issue")
+    until(lambda: not queue.client.exists(PREFIX + "follow"), "nothing more to tell")
+    assert len(gitlab.issues()) == JOBS and not smtp.mails_to()
+    assert all("still trying" in i["description"] for i in gitlab.issues())
+    mend(smtp)
+    queue.settled(JOBS, deadline=60)
+    until(lambda: all(i["state"] == "closed" for i in gitlab.issues()), "all are closed")
+    assert len(gitlab.issues("[Failed]")) == len(gitlab.issues("[Success]")) == JOBS
+    assert len(gitlab.issues()) == 2 * JOBS and len(smtp.mails_to()) == JOBS
+
+
 def test_everybody_obeys_retry_after(queue, start_fleet, gitlab, smtp, wire, until):
     wire.answer("POST", "/issues", 429, {"message": "slow down"}, [("Retry-After", "600")])
     workers = start_fleet()
@@ -238,7 +263,7 @@ def test_a_new_worker_knows_at_once(queue, start_fleet, gitlab, smtp, until):
     workers += start_fleet(count=1, STOPGAP_BACKOFF_CAP="30s")
     line = workers[1].wait_for(event="lane_closed", lane="smtp")
     assert (line["class"], line["code"], line["level"]) == ("auth", "530", "info")
-    assert line["by"].endswith(workers[0].lines(event="ready")[0].get("wid", ""))
+    assert line["by"].split(":")[2] == str(workers[0].pid)
     push_many(queue)
     until(lambda: len(queue.jobs("delayed")) == JOBS + 1, "all wait")
     assert len(smtp.commands) == before
