@@ -193,7 +193,7 @@ help:
 	@echo 'make storm-webhook the receiver for a minute in each trouble of Redis (8 min)'
 	@echo 'make crashpoints  the programs die at every crash point, and at every pair'
 	@echo 'make storm      100,000 jobs and 1,200 kills in 100 storms; STORM="--seed N --rounds 1": one of them'
-	@echo 'make recovery   how long jobs stand still when their worker is killed (7 min)'
+	@echo 'make recovery   how long jobs stand still when their worker is killed (5 min)'
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make bench-webhook what a delivery costs; BENCH_ARGS as above'
