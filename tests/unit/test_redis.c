@@ -58,8 +58,7 @@ static bool accepts_connections(void)
     return ok;
 }
 
-/* extra: further arguments, NULL at the end. */
-static void server_start(const char *const *extra)
+static void server_run(const char *const *extra)
 {
     const char *argv[32] = {"redis-server", "--port",      server.port, "--unixsocket",
                             server.sock,    "--save",      "",          "--appendonly",
@@ -78,10 +77,22 @@ static void server_start(const char *const *extra)
         (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
+}
+
+/* extra: further arguments, NULL at the end. A port that was free when it was chosen
+ * may be somebody's for a moment: it tries again. */
+static void server_start(const char *const *extra)
+{
+    int tries = 0;
+
+    server_run(extra);
     while (!accepts_connections()) {
-        if (waitpid(server.pid, NULL, WNOHANG) != 0)
-            fail_msg("redis-server did not start");
-        uv_sleep(5);
+        if (waitpid(server.pid, NULL, WNOHANG) != 0) {
+            if (++tries == 100)
+                fail_msg("redis-server did not start");
+            server_run(extra);
+        }
+        uv_sleep(20);
     }
 }
 
