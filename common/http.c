@@ -247,7 +247,7 @@ struct http_op *http_start(struct http *h, const struct http_request *r, http_fn
 
     op->fn = fn;
     op->arg = arg;
-    op->once = !strcmp(r->method, "POST");
+    op->once = r->once || !strcmp(r->method, "POST");
     op->no_clear = r->secret && strncasecmp(r->url, "https:", 6);
     copy_request(op, r);
     SET(op->easy, CURLOPT_URL, r->url);

@@ -26,6 +26,7 @@ struct http_request {   /* strings are copied */
     const char *body;           /* or NULL */
     size_t body_len;
     int64_t timeout_ms; /* whole request; starts when the request starts */
+    bool once;          /* as a POST: leaves at most once */
     bool secret;        /* never over plain http, except to this machine: ERR_AUTH */
 };
 

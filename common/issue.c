@@ -57,12 +57,13 @@ static void add_time_item(struct buf *out, const char *label, int64_t ms)
 
 /* A live link to anywhere could point at an issue and leave a note there; the form of
  * Zendesk's own ticket pages cannot. */
-static bool is_ticket_page(const char *url, int64_t ticket_id)
+bool issue_ticket_page(const struct request *r)
 {
+    const char *url = r->ticket_url;
     char page[64];
     size_t len = strlen(url), n;
 
-    (void)snprintf(page, sizeof page, "/agent/tickets/%lld", (long long)ticket_id);
+    (void)snprintf(page, sizeof page, "/agent/tickets/%lld", (long long)r->ticket_id);
     n = strlen(page);
     return markdown_plain_url(url) && !strncmp(url, "https://", 8) && len > 8 + n &&
            !strcmp(url + len - n, page) && strcspn(url + 8, "/?#%") == len - 8 - n;
@@ -74,7 +75,7 @@ static void add_ticket_link(struct buf *out, const struct request *r)
         return;
     buf_adds(out, "- **Ticket page:** ");
     markdown_span(out, r->ticket_url, WORDS_MAX);
-    if (is_ticket_page(r->ticket_url, r->ticket_id))
+    if (issue_ticket_page(r))
         buf_addf(out, " ([open](%s))", r->ticket_url);
     buf_addc(out, '\n');
 }

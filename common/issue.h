@@ -6,6 +6,7 @@
 #ifndef STOPGAP_ISSUE_H
 #define STOPGAP_ISSUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,9 @@ void issue_shared_text(const struct issue_shared *s, struct buf *out);
  */
 void issue_solved_comment(const struct job *j, const char *success_url,
                           struct buf *out);
+
+/* True if ticket_url has the form of Zendesk's own page of that ticket. */
+bool issue_ticket_page(const struct request *r);
 
 /* The line by which an issue is known again: "Job: <id>". */
 void issue_marker(const char *job_id, struct buf *out);

@@ -211,6 +211,40 @@ int queue_follow_done(struct queue *q, const char *kind, const char *id,
                       const struct queue_write *write, queue_settled_fn fn, void *arg,
                       struct err *e) MUST_CHECK;
 
+/* People are told of what became of a job, in a channel: "slack" or "zendesk". */
+struct queue_tell {
+    int64_t now_ms;
+    int64_t due_ms;    /* when to ask again; -1: not before something has happened */
+    const char *id;    /* NULL: nothing to tell now */
+    const char *event; /* "done", "failed", "late"; "failed 2": in its second run */
+    char token[24];
+    int64_t earlier_intent_ms; /* 0: the first attempt; else look before telling */
+    int64_t tries;             /* that failed in a row */
+    int64_t since_ms;          /* when it became so */
+    const struct redisReply *reply;
+};
+typedef void (*queue_tell_fn)(void *arg, const struct queue_tell *t,
+                              const struct err *e);
+/* channels: all that this worker has, blank-separated; what the queue's scripts
+ * schedule from now on. channel "": nothing is taken. hold_ms as with follow_take. */
+int queue_tell_take(struct queue *q, const char *channel, const char *channels,
+                    int64_t hold_ms, queue_tell_fn fn, void *arg,
+                    struct err *e) MUST_CHECK;
+/* Only inside the callback. */
+int queue_tell_job(const struct queue_tell *t, struct job *job,
+                   struct err *e) MUST_CHECK;
+
+/* Fields are written always. event "": not settled, it comes again after delay_ms; else
+ * it is settled, words go into the timeline, and `counter` up. token "": only the
+ * fields. */
+struct queue_told {
+    const char *channel, *id, *token, *event, *words, *counter;
+    int64_t delay_ms; /* -1: finished */
+};
+int queue_tell_done(struct queue *q, const struct queue_told *told,
+                    const struct queue_write *write, queue_done_fn fn, void *arg,
+                    struct err *e) MUST_CHECK;
+
 /* Gives back what is in this worker's hands beside these jobs: claims whose answer was
  * lost. Only with no claim under way. */
 int queue_disown(struct queue *q, const char *const *ids, size_t count,

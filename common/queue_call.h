@@ -43,6 +43,7 @@ struct queue_call {
         queue_claim_fn claim;
         queue_done_fn done;
         queue_follow_fn follow;
+        queue_tell_fn tell;
         queue_settled_fn settled;
         queue_answer_fn answer;
         queue_lane_fn lane;

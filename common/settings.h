@@ -98,6 +98,8 @@ struct settings {
     char *zendesk_url;
     char *zendesk_user;
     struct secret zendesk_token;
+    int64_t zendesk_wait_ms;   /* how long jobs wait for it while it is out of reach */
+    int64_t zendesk_settle_ms; /* as gitlab_settle_ms, for notes */
     char *zendesk_webhook_id;
     struct listen_addr webhook_listen;
     struct secret webhook_secret;

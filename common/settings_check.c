@@ -55,6 +55,21 @@ static bool gitlab_in_clear(const struct settings *s)
     return s->gitlab_require_private && is_plain_http_abroad(s);
 }
 
+static bool zendesk_user_alone(const struct settings *s)
+{
+    return s->zendesk_user && !s->zendesk_token.len;
+}
+
+static bool zendesk_token_alone(const struct settings *s)
+{
+    return s->zendesk_token.len && !s->zendesk_user;
+}
+
+static bool zendesk_nowhere(const struct settings *s)
+{
+    return s->zendesk_user && !s->zendesk_url;
+}
+
 static bool base_above_cap(const struct settings *s)
 {
     return s->backoff_base_ms > s->backoff_cap_ms;
@@ -107,6 +122,12 @@ static const struct {
     {"STOPGAP_GITLAB_URL", "STOPGAP_GITLAB_REQUIRE_PRIVATE", gitlab_in_clear,
      "http:// to another host; allowed: https://, http:// to this host, or "
      "STOPGAP_GITLAB_REQUIRE_PRIVATE=0"},
+    {"STOPGAP_ZENDESK_USER", "STOPGAP_ZENDESK_TOKEN", zendesk_user_alone,
+     "set without STOPGAP_ZENDESK_TOKEN; allowed: both or neither"},
+    {"STOPGAP_ZENDESK_TOKEN", "STOPGAP_ZENDESK_USER", zendesk_token_alone,
+     "set without STOPGAP_ZENDESK_USER; allowed: both or neither"},
+    {"STOPGAP_ZENDESK_USER", "STOPGAP_ZENDESK_URL", zendesk_nowhere,
+     "set without STOPGAP_ZENDESK_URL; allowed: both, or neither"},
     {"STOPGAP_BACKOFF_CAP", "STOPGAP_BACKOFF_BASE", base_above_cap,
      "shorter than STOPGAP_BACKOFF_BASE; allowed: at least that"},
     {"STOPGAP_GIVE_UP_AFTER", "STOPGAP_BACKOFF_CAP", gives_up_within_cap,

@@ -2,6 +2,7 @@
 #include "zendesk.h"
 
 #include <assert.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 
 #define URL_MAX 8192
 #define HEADER_MAX 16384
+#define NOTE_PAGES_MAX 10 /* of a hundred comments */
 
 struct zendesk {
     struct http *http;
@@ -22,8 +24,14 @@ struct zendesk {
 };
 
 struct question {
-    int (*read)(const struct question *q, const struct http_response *r, struct err *e);
+    int (*read)(struct question *q, const struct http_response *r, struct err *e);
+    struct zendesk *z;
+    const char *method; /* NULL: GET */
+    char *body;         /* of a writing one; json_dumps made it */
     char *invocation_id;
+    char *marker;
+    char *after; /* cursor of the page that comes */
+    int pages;
     int64_t ticket_id;
     void *out;
     zendesk_fn fn;
@@ -83,6 +91,18 @@ static void explain_refusal(const struct http_response *r, struct err *e)
         verdict_http("Zendesk", r->status, r->body, r->body_len, r->retry_after_ms, e);
 }
 
+/* Of a ticket that others work on, too. Rights differ from ticket to ticket, so one
+ * refusal does not speak of our credentials. */
+static void judge_write(struct err *e)
+{
+    if (e->code == 409)
+        e->class = ERR_TRANSIENT;
+    else if (e->code == 403)
+        e->class = ERR_PERMANENT;
+}
+
+static void ask_page(struct question *q);
+
 static void on_answer(void *arg, const struct http_response *r)
 {
     struct question *q = arg;
@@ -93,11 +113,19 @@ static void on_answer(void *arg, const struct http_response *r)
         (void)err_wrap(&e, "Zendesk");
     } else if (r->status != 200) {
         explain_refusal(r, &e);
-    } else if (q->read(q, r, &e)) {
+        if (q->method || q->marker)
+            judge_write(&e);
+    } else if (q->read && q->read(q, r, &e)) {
         (void)err_wrap(&e, "Zendesk");
+    } else if (q->after) {
+        ask_page(q);
+        return;
     }
     q->fn(q->arg, &e);
     free(q->invocation_id);
+    free(q->marker);
+    free(q->after);
+    free(q->body);
     free(q);
 }
 
@@ -110,24 +138,33 @@ static void begin_url(const struct zendesk *z, struct buf *url)
     buf_adds(url, z->settings->zendesk_url);
 }
 
-static void ask(struct zendesk *z, struct buf *url, const struct question *question)
+static void start(struct zendesk *z, struct buf *url, struct question *q)
 {
-    const char *headers[] = {z->auth_header.data, "Accept: application/json", NULL};
-    const struct http_request r = {.method = "GET",
+    const char *headers[] = {z->auth_header.data, "Accept: application/json",
+                             q->body ? "Content-Type: application/json" : NULL, NULL};
+    const struct http_request r = {.method = q->method ? q->method : "GET",
                                    .url = url->data,
                                    .headers = headers,
+                                   .body = q->body,
+                                   .body_len = q->body ? strlen(q->body) : 0,
                                    .timeout_ms = z->timeout_ms,
+                                   .once = q->body != NULL,
                                    .secret = true};
-    struct question *q = mem_new(1, sizeof *q);
 
     assert(!url->failed);
-    *q = *question;
     (void)http_start(z->http, &r, on_answer, q);
     buf_done(url);
 }
 
-static int read_log(const struct question *q, const struct http_response *r,
-                    struct err *e)
+static void ask(struct zendesk *z, struct buf *url, const struct question *question)
+{
+    struct question *q = mem_new(1, sizeof *q);
+
+    *q = *question;
+    start(z, url, q);
+}
+
+static int read_log(struct question *q, const struct http_response *r, struct err *e)
 {
     return zendesk_reply_log(r->body, r->body_len, q->out, e);
 }
@@ -154,7 +191,7 @@ void zendesk_read_log(struct zendesk *z, const char *webhook_id, int64_t since_m
         &(struct question){.read = read_log, .out = out, .fn = fn, .arg = arg});
 }
 
-static int read_attempts(const struct question *q, const struct http_response *r,
+static int read_attempts(struct question *q, const struct http_response *r,
                          struct err *e)
 {
     return zendesk_reply_attempts(r->body, r->body_len, q->invocation_id, q->out, e);
@@ -180,8 +217,7 @@ void zendesk_read_attempts(struct zendesk *z, const char *webhook_id,
                            .arg = arg});
 }
 
-static int read_ticket(const struct question *q, const struct http_response *r,
-                       struct err *e)
+static int read_ticket(struct question *q, const struct http_response *r, struct err *e)
 {
     return zendesk_reply_ticket(r->body, r->body_len, q->ticket_id, q->out, e);
 }
@@ -199,4 +235,81 @@ void zendesk_read_ticket(struct zendesk *z, int64_t ticket_id,
                            .out = out,
                            .fn = fn,
                            .arg = arg});
+}
+
+/* ---- notes and tags ---- */
+
+static int read_comments(struct question *q, const struct http_response *r,
+                         struct err *e)
+{
+    struct zendesk_comments page = {.found = false};
+
+    if (zendesk_reply_comments(r->body, r->body_len, q->marker, &page, e))
+        return -1;
+    *(bool *)q->out = page.found;
+    mem_set(&q->after, !page.found && q->pages < NOTE_PAGES_MAX ? page.after : NULL);
+    free(page.after);
+    return 0;
+}
+
+static void ask_page(struct question *q)
+{
+    struct buf url;
+
+    begin_url(q->z, &url);
+    buf_addf(&url,
+             "/api/v2/tickets/%lld/comments.json?page%%5Bsize%%5D=100"
+             "&sort=-created_at",
+             (long long)q->ticket_id);
+    if (q->after) {
+        buf_adds(&url, "&page%5Bafter%5D=");
+        buf_add_percent(&url, q->after);
+    }
+    q->pages++;
+    start(q->z, &url, q);
+}
+
+void zendesk_find_note(struct zendesk *z, int64_t ticket_id, const char *marker,
+                       bool *found, zendesk_fn fn, void *arg)
+{
+    struct question *q = mem_new(1, sizeof *q);
+
+    *q = (struct question){.read = read_comments,
+                           .z = z,
+                           .marker = mem_strdup(marker),
+                           .ticket_id = ticket_id,
+                           .out = found,
+                           .fn = fn,
+                           .arg = arg};
+    ask_page(q);
+}
+
+static void put(struct zendesk *z, int64_t ticket_id, const char *what, json_t *body,
+                zendesk_fn fn, void *arg)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    struct buf url;
+
+    assert(text); /* what is foreign in it is UTF-8 by now */
+    json_decref(body);
+    begin_url(z, &url);
+    buf_addf(&url, "/api/v2/tickets/%lld%s", (long long)ticket_id, what);
+    ask(z, &url,
+        &(struct question){.method = "PUT", .body = text, .fn = fn, .arg = arg});
+}
+
+void zendesk_add_note(struct zendesk *z, int64_t ticket_id, const char *text,
+                      zendesk_fn fn, void *arg)
+{
+    /* Without `public` it would be what the ticket's first comment was. */
+    put(z, ticket_id, ".json",
+        json_pack("{s:{s:{s:s,s:b}}}", "ticket", "comment", "body", text, "public", 0),
+        fn, arg);
+}
+
+void zendesk_add_tag(struct zendesk *z, int64_t ticket_id, const char *tag,
+                     zendesk_fn fn, void *arg)
+{
+    /* PUT adds; tags in an update of the ticket would replace the others. */
+    put(z, ticket_id, "/tags.json", json_pack("{s:[s]}", "tags", tag), fn, arg);
 }

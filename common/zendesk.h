@@ -5,6 +5,7 @@
 #ifndef STOPGAP_ZENDESK_H
 #define STOPGAP_ZENDESK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -39,5 +40,19 @@ void zendesk_read_attempts(struct zendesk *z, const char *webhook_id,
 
 void zendesk_read_ticket(struct zendesk *z, int64_t ticket_id,
                          struct zendesk_ticket *out, zendesk_fn fn, void *arg);
+
+/* *found: an internal comment of the ticket holds `marker`. All of them are looked
+ * through, the youngest first, but for what is older than the 1000 youngest. */
+void zendesk_find_note(struct zendesk *z, int64_t ticket_id, const char *marker,
+                       bool *found, zendesk_fn fn, void *arg);
+
+/* The writing ones leave at most once. ERR_PERMANENT: Zendesk will not have it (422:
+ * the ticket is closed; 403: no right to this ticket; 404: there is none). After
+ * ERR_NONE, ERR_PERMANENT, ERR_AUTH and ERR_RATE_LIMITED it is known what became of it.
+ */
+void zendesk_add_note(struct zendesk *z, int64_t ticket_id, const char *text,
+                      zendesk_fn fn, void *arg);
+void zendesk_add_tag(struct zendesk *z, int64_t ticket_id, const char *tag,
+                     zendesk_fn fn, void *arg);
 
 #endif

@@ -192,6 +192,39 @@ int zendesk_reply_attempts(const char *body, size_t len, const char *invocation_
     return good ? 0 : unreadable(e, "a list of attempts");
 }
 
+/* ---- comments ---- */
+
+/* What a customer writes is public: nobody but staff can write a marker. */
+static bool holds_marker(const json_t *comment, const char *marker)
+{
+    const char *body = json_string_value(json_object_get(comment, "body"));
+
+    return json_is_false(json_object_get(comment, "public")) && body &&
+           strstr(body, marker);
+}
+
+int zendesk_reply_comments(const char *body, size_t len, const char *marker,
+                           struct zendesk_comments *out, struct err *e)
+{
+    json_t *root = load(body, len), *comment;
+    const json_t *list = json_object_get(root, "comments");
+    bool good, found = false;
+    char after[CURSOR_MAX];
+    size_t i;
+
+    good = json_is_array(list) && read_cursor(root, after);
+    json_array_foreach(list, i, comment)
+    {
+        found = found || holds_marker(comment, marker);
+    }
+    json_decref(root);
+    if (!good)
+        return unreadable(e, "a list of comments");
+    out->found = found;
+    mem_set(&out->after, *after ? after : NULL);
+    return 0;
+}
+
 /* ---- a ticket ---- */
 
 static bool read_requester(const json_t *users, json_int_t requester,

@@ -58,4 +58,12 @@ struct zendesk_ticket {
 int zendesk_reply_ticket(const char *body, size_t len, int64_t ticket_id,
                          struct zendesk_ticket *out, struct err *e) MUST_CHECK;
 
+/* A page of a ticket's comments. */
+struct zendesk_comments {
+    bool found;  /* an internal one holds the marker */
+    char *after; /* owned; cursor of the page that follows; NULL: that was the last */
+};
+int zendesk_reply_comments(const char *body, size_t len, const char *marker,
+                           struct zendesk_comments *out, struct err *e) MUST_CHECK;
+
 #endif

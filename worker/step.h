@@ -6,6 +6,8 @@
 #include "task.h"
 
 enum outcome step_validate(struct task *t);
+/* The part of validate that reads the ticket; marks the step. */
+enum outcome step_validate_ticket(struct task *t);
 enum outcome step_sign(struct task *t);
 enum outcome step_email(struct task *t);
 enum outcome step_record(struct task *t);

@@ -63,8 +63,7 @@ static enum outcome after_claim(struct task *t, enum queue_claim claim,
         if (!t->job.released &&
             request_check_scope(&t->job.request, t->job.accepted_ms, &t->err))
             return OUTCOME_FAILED;
-        task_mark(t, STEP_VALIDATE, "");
-        return OUTCOME_DONE;
+        return step_validate_ticket(t);
     case QUEUE_CLAIM_CLASH:
         (void)err_set(
             &t->err, ERR_INVALID, 0,
@@ -85,9 +84,13 @@ static void on_claimed(void *arg, enum queue_claim claim, const char *other,
                        const struct err *e)
 {
     struct task *t = arg;
+    enum outcome outcome;
 
-    if (!task_call_again(t, e))
-        task_resume(t, after_claim(t, claim, other));
+    if (task_call_again(t, e))
+        return;
+    outcome = after_claim(t, claim, other);
+    if (outcome != OUTCOME_PENDING)
+        task_resume(t, outcome);
 }
 
 static void claim_send(struct task *t)

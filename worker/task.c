@@ -15,6 +15,7 @@
 #include "mem.h"
 #include "settings.h"
 #include "step.h"
+#include "teller.h"
 #include "when.h"
 
 static const struct {
@@ -149,6 +150,8 @@ static void on_finished(void *arg, bool yours, const struct err *e)
         log_end_of_job(t);
     if (yours && t->end_verb == QUEUE_FAIL)
         follow_poke(t->worker->follow);
+    if (yours && (t->end_verb == QUEUE_FAIL || t->end_verb == QUEUE_DONE))
+        teller_poke(t->worker->teller);
     task_free(t);
 }
 

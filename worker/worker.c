@@ -16,15 +16,19 @@
 #include "mem.h"
 #include "queue_lua.h"
 #include "settings.h"
+#include "slack.h"
 #include "smtp.h"
 #include "step.h"
 #include "task.h"
+#include "teller.h"
 #include "views.h"
 #include "worker_lane.h"
+#include "zendesk.h"
 
 #define WAIT_MS 30000         /* of one blocking wait; its end costs one command */
 #define REDIS_TIMEOUT_MS 5000 /* a silent server is given up after this */
 #define LANE_INTERVAL_MS 30000
+#define ZENDESK_TIMEOUT_MS 15000
 #define TRIM_EVERY_BEATS 30
 #define CLOSE_TURNS 100 /* of the loop at the end, and between two of them: */
 #define CLOSE_TURN_MS 5
@@ -201,7 +205,7 @@ static void begin_job(struct worker *w, const struct queue_batch *b, size_t i)
 static bool drained(const struct worker *w)
 {
     return w->mode == WORKER_DRAINING && w->task_count == 0 && !w->taking &&
-           !w->closing;
+           !teller_busy(w->teller) && !w->closing;
 }
 
 static void on_taken(void *arg, const struct queue_batch *b, const struct err *e)
@@ -275,6 +279,7 @@ static void unblock_tasks(struct worker *w)
 static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
 {
     struct worker *w = arg;
+    bool first = !w->registered;
 
     w->beating = false;
     if (e->class != ERR_NONE) {
@@ -293,6 +298,8 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     unblock_tasks(w);
     claims_check(w, b->held);
     views_refresh(w);
+    teller_beat(w->teller, first,
+                b->follow_due_ms >= 0 && b->follow_due_ms <= b->now_ms);
     if (b->follow_due_ms >= 0)
         follow_due(w->follow, b->follow_due_ms - w->redis_offset_ms);
     if (!w->taking && b->due_ms >= 0)
@@ -449,6 +456,26 @@ static void start_log_turns(struct worker *w)
     log_hold(true);
 }
 
+static int start_telling(struct worker *w, int64_t probe_ms, struct err *e)
+{
+    const struct settings *s = w->settings;
+
+    if (s->slack_webhook_url.len || s->zendesk_user) {
+        w->tell_http = http_new(w->loop, s->ca_file, e);
+        if (!w->tell_http)
+            return -1;
+    }
+    if (s->slack_webhook_url.len)
+        w->slack = slack_new(w->tell_http, s);
+    if (s->zendesk_user)
+        w->zendesk = zendesk_new(w->tell_http, s, ZENDESK_TIMEOUT_MS);
+    w->slack_lane = (struct lane){.name = "slack", .interval_ms = probe_ms};
+    w->note_lane = (struct lane){.name = "zendesk_note", .interval_ms = probe_ms};
+    w->zendesk_lane = (struct lane){.name = "zendesk", .interval_ms = probe_ms};
+    w->teller = teller_new(w);
+    return 0;
+}
+
 int worker_start(struct worker *w, struct err *e)
 {
     const struct settings *s = w->settings;
@@ -461,6 +488,8 @@ int worker_start(struct worker *w, struct err *e)
 
     w->http = http_new(w->loop, s->ca_file, e);
     if (!w->http)
+        return -1;
+    if (start_telling(w, probe_ms, e))
         return -1;
     w->gitlab = gitlab_new(w->http, s);
     w->smtp = smtp_new(&smtp);
@@ -506,6 +535,18 @@ static bool run_down(uv_loop_t *loop)
     return false;
 }
 
+/* Whoever waits for an answer hears of it inside. */
+static void stop_telling(struct worker *w)
+{
+    if (w->tell_http)
+        http_free(w->tell_http);
+    zendesk_free(w->zendesk);
+    slack_free(w->slack);
+    w->tell_http = NULL;
+    w->zendesk = NULL;
+    w->slack = NULL;
+}
+
 bool worker_close(struct worker *w)
 {
     uv_timer_t *timers[] = {&w->beat_timer, &w->due_timer, &w->drain_timer};
@@ -518,15 +559,18 @@ bool worker_close(struct worker *w)
     log_hold(false);
     uv_close((uv_handle_t *)&w->log_turn, on_handle_closed);
     follow_stop(w->follow);
+    teller_stop(w->teller);
     redis_free(w->wait_inbox);
     redis_free(w->wait_pending);
     redis_free(w->redis);
     gitlab_free(w->gitlab);
     smtp_free(w->smtp);
     http_free(w->http);
+    stop_telling(w);
     all = run_down(w->loop);
     task_drop_all(w);
     follow_free(w->follow);
+    teller_free(w->teller);
     queue_free(w->queue);
     return all;
 }
@@ -553,6 +597,8 @@ static void on_drain_deadline(uv_timer_t *timer)
         step_email_stop(t);
     }
     follow_stop(w->follow);
+    teller_stop(w->teller);
+    stop_telling(w);
     gitlab_free(w->gitlab); /* its callers hear of it inside this call */
     w->gitlab = NULL;
 }

@@ -24,6 +24,9 @@ struct task;
 struct templates;
 struct tls;
 struct follow;
+struct slack;
+struct teller;
+struct zendesk;
 
 enum worker_mode { WORKER_RUNNING, WORKER_QUIET, WORKER_DRAINING };
 
@@ -44,8 +47,17 @@ struct worker {
     struct smtp *smtp;
     struct http *http;
     struct gitlab *gitlab;
+    struct http *tell_http;  /* of the two below: what they do is nobody else's worry */
+    struct slack *slack;     /* NULL: not set up */
+    struct zendesk *zendesk; /* the same */
     struct lane smtp_lane, gitlab_lane;
+    /* Reading tickets, and telling: a limit on one is none on the others. */
+    struct lane zendesk_lane, note_lane, slack_lane;
+    struct err zendesk_why; /* ticket.c: its last trouble */
+    int64_t zendesk_down_ms,
+        zendesk_failed_ms; /* since when, last; loop clock, 0: up */
     struct follow *follow;
+    struct teller *teller;
 
     struct task *tasks; /* in flight */
     size_t task_count;
@@ -92,7 +104,7 @@ void worker_drain(struct worker *w);
 /* TSTP and CONT. */
 void worker_quiet(struct worker *w, bool quiet);
 
-/* A task has ended: there may be room. */
+/* A task, or what somebody is told, has ended: there may be room, or nothing left. */
 void worker_task_ended(struct worker *w);
 
 /* There may be jobs to take. */

@@ -64,7 +64,7 @@ if first and first ~= id then
   elseif o[1] == 'failed' and not stale then
     if o[4] == 'validate' then
       call('HSET', job(first), 'raw', f[3], 'accepted_ms', f[4])
-      call('HDEL', job(first), 'req', 'digest', 's:validate', 'clash')
+      call('HDEL', job(first), 'req', 'digest', 's:validate', 'clash', 'ticket_fault')
       if ARGV[6] ~= '' then -- the key goes with the bytes: else each would be the
         call('SET', P .. 'idem:' .. ARGV[6], first, 'PX', ARGV[9]) -- other's replay
         call('HSET', job(first), 'idem', ARGV[6])

@@ -1,5 +1,21 @@
 -- ends: how a job ends. A failed one always gets its report; a good one has the failure
 -- issues of its ticket closed. The caller takes the job out of where it was, afterwards.
+
+-- People are told of it in the channels that are set up, each with a set of its own: what
+-- they are told is made out when its turn comes (tell_take).
+local function tell(id)
+  for channel in string.gmatch(setting('tell') or '', '%a+') do
+    call('ZADD', P .. 'tell:' .. channel, stamp, id)
+  end
+end
+
+-- Once a job.
+local function tell_late(id)
+  if (setting('tell') or '') ~= '' and call('HSETNX', job(id), 'late_ms', stamp) == 1 then
+    tell(id)
+  end
+end
+
 -- A request that could not be read has a ticket all the same, if that much was readable.
 local function of_ticket(id, ticket)
   call('ZADD', P .. 'ticket:' .. ticket, 'NX', stamp, id)
@@ -20,6 +36,7 @@ local function tell_failure(id)
   call('HDEL', job(id), 'fixed_by')
   call('ZREM', P .. 'follow', 'late ' .. id)
   call('ZADD', P .. 'follow', stamp, 'report ' .. id)
+  tell(id)
 end
 
 local REPORTED = {'report_iid', 'i:report', 'report_closed'}
@@ -42,6 +59,7 @@ end
 
 -- f: what the record said before: ticket and REPORTED.
 local function tell_success(id, f)
+  tell(id)
   if not f.ticket then return end
   for _, other in ipairs(call('ZRANGE', P .. 'ticket:' .. f.ticket, -50, -1)) do
     solve(other, id, other == id and f)

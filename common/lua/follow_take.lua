@@ -1,4 +1,4 @@
--- uses: prelude view shared
+-- uses: prelude view ends shared
 -- ARGV how many, hold_ms
 -- -> {now, next due, {kind, id, token, earlier intent, issue of the job that solved this
 --     one, HGETALL}...}; a shared issue has since when, how many and the last ids besides
@@ -38,6 +38,7 @@ for _, m in ipairs(ready) do
   elseif kind == 'report' and shares(id, f) then
     share(id)
   else
+    if kind == 'late' then tell_late(id) end
     give(m, kind, id, f)
   end
 end

@@ -26,9 +26,11 @@ local function read(key, names)
   for i, name in ipairs(names) do out[name] = values[i] end
   return out
 end
--- How long what people may ask for is kept; asked once a script.
-local kept
-local function keep()
-  kept = kept or call('HGET', P .. 'cfg', 'retention_ms') or '2592000000'
-  return kept
+-- What the last worker said of its settings; asked once a script.
+local said
+local function setting(name)
+  said = said or read(P .. 'cfg', {'retention_ms', 'tell'})
+  return said[name]
 end
+-- How long what people may ask for is kept.
+local function keep() return setting('retention_ms') or '2592000000' end

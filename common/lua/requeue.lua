@@ -5,7 +5,7 @@
 -- Finished steps are kept; redo drops that step and all after it.
 local id, j, who, redo = ARGV[1], job(ARGV[1]), ARGV[2], ARGV[3]
 local f = call('HMGET', j, 'state', 'dup_of', 'frozen', 's:email', 'iat_ms', 'err_class',
-  'err_step')
+  'err_step', 'ticket_fault')
 local state, arrived = f[1], ARGV[4] == '1'
 if not state then return {'NONE'} end
 if f[2] then return {'DUPLICATE', f[2]} end
@@ -44,12 +44,14 @@ if arrived then
   call('HDEL', j, 'i:email')
 end
 if ARGV[5] == '1' then call('HSET', j, 'lifted', '1') end
-if f[7] == 'validate' and f[6] == 'out_of_scope' then call('HSET', j, 'released', '1') end
+if f[7] == 'validate' and (f[6] == 'out_of_scope' or f[6] == 'invalid' and f[8]) then
+  call('HSET', j, 'released', '1')
+end
 
 call('HINCRBY', j, 'requeues', 1)
 call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0')
 call('HDEL', j, 'err_class', 'err_step', 'err_code', 'err_text', 'first_error_ms', 'losses',
-  'ended_ms', 'due_ms', 'lane')
+  'ended_ms', 'due_ms', 'lane', 'ticket_fault')
 call('LPUSH', P .. 'pending', id)
 for _, set in ipairs({'failed', 'done', 'delayed'}) do call('ZREM', P .. set, id) end
 event(id, 'requeued by ' .. who .. (redo ~= '' and ', redo ' .. redo or ''))

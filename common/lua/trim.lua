@@ -13,6 +13,8 @@ for _, set in ipairs({'done', 'failed'}) do
     end
     if f[3] then call('ZREM', P .. 'ticket:' .. f[3], id) end
     call('ZREM', P .. 'follow', 'report ' .. id, 'late ' .. id)
+    call('ZREM', P .. 'tell:slack', id)
+    call('ZREM', P .. 'tell:zendesk', id)
     call('DEL', job(id), P .. 'log:' .. id, P .. 'view:' .. id)
     call('ZREM', P .. set, id)
     n = n+1

@@ -11,6 +11,7 @@ from testenv.ctl import Ctl
 from testenv.gitlab import GitLab
 from testenv.queue import Queue
 from testenv.redis import Redis
+from testenv.slack import Slack
 from testenv.smtp import Smtp
 from testenv.wait import wait_for
 from testenv.worker import Worker
@@ -37,6 +38,14 @@ def zendesk():
     server = Zendesk()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def slack():
+    server = Slack()
+    yield server
+    server.stop()
+    assert server.broken == []
 
 
 @pytest.fixture

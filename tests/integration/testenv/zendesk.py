@@ -195,7 +195,10 @@ class Handler:
 
     def comments(self, user, entry, ticket_id):
         self.state.need(user, "agent", "admin")
-        return self._page(entry, "comments", self.state.ticket(ticket_id)["comments"])
+        comments = self.state.ticket(ticket_id)["comments"]
+        if entry.query.get("sort") == "-created_at":
+            comments = comments[::-1]
+        return self._page(entry, "comments", comments)
 
     def show_tags(self, user, _entry, ticket_id):
         self.state.need(user, "agent", "admin")
@@ -494,6 +497,12 @@ class Zendesk:
     def writes(self):
         """Requests that are not GET: [(method, path)]"""
         return [(r.method, r.path) for r in self.requests() if r.method != "GET"]
+
+    def notes(self, ticket_id):
+        """Texts of the internal comments."""
+        with self.state.lock:
+            return [c["body"] for c in self.state.tickets[ticket_id]["comments"]
+                    if not c["public"]]
 
     def field_id(self, title):
         with self.state.lock:

@@ -252,7 +252,8 @@ class State:
         if not ticket["comments"]:
             ticket["comment_public"] = public
         ticket["comments"].append({"id": len(ticket["comments"]) + 1, "author_id": user["id"],
-                                   "body": body, "public": public, "type": "Comment"})
+                                   "body": body, "public": public, "type": "Comment",
+                                   "created_at": zendesk_hooks.iso(zendesk_hooks.now())})
 
     @staticmethod
     def tags(value):
