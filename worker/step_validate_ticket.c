@@ -10,7 +10,7 @@
 #include "ticket.h"
 #include "zendesk.h"
 
-#define ASK_AGAIN_MS 5000
+#define ASK_AGAIN_MS 2000
 
 struct reading {
     struct task *task;

@@ -271,34 +271,52 @@ def test_dead_for_long(told_env, worker, queue, zendesk, slack, smtp, gitlab, as
     assert len(worker.lines(event="lane_opened", lane=lane)) == 1
 
 
-@pytest.mark.parametrize("when", ["note", "tag"])
-def test_killed_between_note_and_checkpoint(told_env, start_worker, queue, zendesk, ask, quiet,
-                                            until, when):
-    first = start_worker()
-    if when == "note":  # it is there, and no answer comes
-        hold_answers(zendesk, "/tags")
+@pytest.fixture
+def between(redis):
+    """Between the worker and Redis."""
+    proxy = Proxy(redis.port)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.mark.parametrize("when", ["note", "tag", "checkpoint"])
+def test_killed_on_the_way(told_env, start_worker, queue, zendesk, between, ask, quiet, until,
+                           when):
+    first = start_worker(STOPGAP_REDIS_URL=f"redis://127.0.0.1:{between.port}/0")
+    if when == "note":  # it is there, and its answer is not
+        zendesk.fail_next("lost_after", method="PUT", path="/tickets")
+        between.arm("drop", match=b"tries:zendesk", times=1000)
+    elif when == "tag":
+        zendesk.fail_next("never", method="PUT", path="/tags")
     else:
-        hold_checkpoint(told_env, first)
+        between.arm("drop", match=b"told zendesk: done", times=1000)
     ticket = ask()
-    until(lambda: zendesk.notes(ticket), "the note")
     queue.settled(1)
-    until(lambda: zendesk.requests("PUT", "/tags"), "the tag")
+    until(lambda: zendesk.notes(ticket), "the note")
+    if when == "tag":
+        until(lambda: zendesk.requests("PUT", "/tags"), "the tag")
+    else:
+        until(lambda: between.struck, "the checkpoint, which is lost")
     first.kill()
-    with zendesk.state.lock:
-        zendesk.state.faults.clear()
     hurry(queue)
     start_worker()
     quiet()
     assert len(zendesk.notes(ticket)) == 1 and zendesk.tags(ticket) == ["license_sent"]
 
 
-def hold_answers(zendesk, path):
-    zendesk.fail_next("never", method="PUT", path=path)
-
-
-def hold_checkpoint(_env, _worker):
-    """Nothing to hold: the kill comes when the tag was asked for, so most of the time
-    before its checkpoint."""
+def test_killed_after_slack_was_told(told_env, start_worker, queue, slack, between, ask, quiet,
+                                     until):
+    """Nobody can ask Slack: told again, and that it may be."""
+    first = start_worker(STOPGAP_REDIS_URL=f"redis://127.0.0.1:{between.port}/0")
+    between.arm("drop", match=b"told slack: done", times=1000)
+    ask()
+    queue.settled(1)
+    until(lambda: between.struck, "the checkpoint, which is lost")
+    first.kill()
+    hurry(queue)
+    start_worker()
+    quiet()
+    assert ["perhaps told before" in m for m in slack.messages] == [False, True]
 
 
 def hurry(queue):
@@ -308,23 +326,17 @@ def hurry(queue):
             queue.client.zadd(key, {member: 1}, xx=True)
 
 
-def test_redis_lost_before_the_checkpoint(told_env, redis, start_worker, queue, slack, ask,
+def test_redis_lost_before_the_checkpoint(told_env, start_worker, queue, slack, between, ask,
                                           quiet, until):
     """What Slack has been told is kept until Redis knows it."""
-    proxy = Proxy(redis.port) if getattr(redis, "port", 0) else None
-    if not proxy:
-        pytest.skip("Redis has no port")
-    try:
-        worker = start_worker(STOPGAP_REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0")
-        proxy.arm("drop", match=b"told slack: done")
-        ask()
-        queue.settled(1)
-        until(lambda: proxy.struck, "the checkpoint was lost")
-        quiet()
-        assert len(slack.messages) == 1
-        worker.stop()
-    finally:
-        proxy.stop()
+    worker = start_worker(STOPGAP_REDIS_URL=f"redis://127.0.0.1:{between.port}/0")
+    between.arm("drop", match=b"told slack: done", times=2)
+    ask()
+    queue.settled(1)
+    until(lambda: len(between.struck) == 2, "the checkpoint was lost twice")
+    quiet()
+    assert len(slack.messages) == 1
+    worker.stop()  # before its way to Redis ends
 
 
 @pytest.mark.parametrize("what", ["closed", "forbidden", "gone"])

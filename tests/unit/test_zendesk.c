@@ -349,6 +349,102 @@ static void test_questions(void **state)
     assert_string_equal(t.status, "open");
 }
 
+#define MORE_COMMENTS                                                                  \
+    "{\"comments\":[{\"body\":\"a\\nMARK "                                             \
+    "(done)\",\"public\":true},{\"public\":false},"                                    \
+    "{\"body\":\"MARK (done 2)\",\"public\":false}],\"meta\":{\"has_more\":true,"      \
+    "\"after_cursor\":\"a=\"}}"
+
+static int read_comments(const char *body, struct zendesk_comments *out)
+{
+    struct err e;
+    int rc = zendesk_reply_comments(body, strlen(body), "MARK (done)", out, &e);
+
+    if (rc)
+        assert_int_equal(e.class, ERR_TRANSIENT);
+    return rc;
+}
+
+/* Only what staff wrote counts, and the marker whole. */
+static void test_comments(void **state)
+{
+    static const char *const useless[] = {
+        "",
+        "[]",
+        "{\"comments\":[]}",
+        "{\"comments\":{},\"meta\":{\"has_more\":false}}",
+        "{\"comments\":[],\"meta\":{\"has_more\":true}}",
+    };
+    struct zendesk_comments c = {.found = false};
+
+    (void)state;
+    assert_int_equal(read_comments(MORE_COMMENTS, &c), 0);
+    assert_false(c.found);
+    assert_string_equal(c.after, "a=");
+    assert_int_equal(read_comments("{\"comments\":[{\"body\":\"x\\nMARK (done)\\n\","
+                                   "\"public\":false}],\"meta\":{\"has_more\":false}}",
+                                   &c),
+                     0);
+    assert_true(c.found);
+    assert_null(c.after);
+    for (size_t i = 0; i < sizeof useless / sizeof *useless; i++)
+        assert_int_equal(read_comments(useless[i], &c), -1);
+    assert_true(c.found); /* untouched */
+}
+
+static void test_looks_through_the_pages(void **state)
+{
+    struct rig *rig = *state;
+    bool found = true;
+
+    rig->status = "200 OK";
+    rig->body = MORE_COMMENTS;
+    zendesk_find_note(rig->zendesk, 42, "MARK (done)", &found, on_answer, rig);
+    await_answer(rig);
+    assert_int_equal(rig->err.class, ERR_NONE);
+    assert_false(found);
+    assert_int_equal(rig->server.count, 10); /* and no further */
+    expect_line(rig, "GET /api/v2/tickets/42/comments.json?page%5Bsize%5D=100"
+                     "&sort=-created_at&page%5Bafter%5D=a%3D HTTP/1.1\r\n");
+    zendesk_find_note(rig->zendesk, 42, "MARK (done 2)", &found, on_answer, rig);
+    await_answer(rig);
+    assert_true(found);
+    assert_int_equal(rig->server.count, 11);
+}
+
+static void test_writes(void **state)
+{
+    static const struct {
+        const char *status;
+        enum err_class class;
+    } rows[] = {{"403 Forbidden", ERR_PERMANENT},
+                {"409 Conflict", ERR_TRANSIENT},
+                {"422 Unprocessable Entity", ERR_PERMANENT},
+                {"401 Unauthorized", ERR_AUTH},
+                {"500 Internal Server Error", ERR_TRANSIENT}};
+    struct rig *rig = *state;
+
+    rig->status = "200 OK";
+    zendesk_add_note(rig->zendesk, 42, "a \"note\"\n", on_answer, rig);
+    await_answer(rig);
+    assert_int_equal(rig->err.class, ERR_NONE);
+    expect_line(rig, "PUT /api/v2/tickets/42.json HTTP/1.1\r\n");
+    expect_line(rig, "Content-Type: application/json\r\n");
+    expect_line(rig, "\r\n\r\n{\"ticket\":{\"comment\":{\"body\":\"a \\\"note\\\"\\n\","
+                     "\"public\":false}}}");
+    zendesk_add_tag(rig->zendesk, 42, "license_sent", on_answer, rig);
+    await_answer(rig);
+    expect_line(rig, "PUT /api/v2/tickets/42/tags.json HTTP/1.1\r\n");
+    expect_line(rig, "\r\n\r\n{\"tags\":[\"license_sent\"]}");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rig->status = rows[i].status;
+        rig->body = "{\"error\":\"No\"}";
+        zendesk_add_note(rig->zendesk, 42, "x", on_answer, rig);
+        await_answer(rig);
+        assert_int_equal(rig->err.class, rows[i].class);
+    }
+}
+
 static void test_refusals(void **state)
 {
     static const struct {
@@ -429,6 +525,10 @@ int main(void)
         cmocka_unit_test(test_attempts_keep_the_bytes),
         cmocka_unit_test(test_attempts_of_any_outcome),
         cmocka_unit_test(test_tickets),
+        cmocka_unit_test(test_comments),
+        cmocka_unit_test_setup_teardown(test_looks_through_the_pages, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_questions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_silence_ends, set_up, tear_down),
