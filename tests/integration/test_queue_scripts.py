@@ -664,6 +664,135 @@ def test_follow_done_when_scheduled_anew(q):
     assert q.changes("follow_done", "report", i, "", 0, *write({"y": "1"})) == ([0], {})
 
 
+# ---- telling people ----
+
+@pytest.fixture
+def channels(q):
+    assert q.run("tell_take", "", 0, "slack zendesk")[1] == -1
+    assert q.redis.hget(q.key("cfg"), "tell") == "slack zendesk"
+
+
+def sets_of(q, i, at=-1000):
+    for channel in ("slack", "zendesk"):
+        q.redis.zadd(q.key("tell:" + channel), {i: q.now() + at})
+
+
+def take_tell(q, channel="slack", hold=60000):
+    return q.changes("tell_take", channel, hold, "slack zendesk")
+
+
+@pytest.mark.parametrize("verb,told", [("done", True), ("fail", True), ("retry", False),
+                                       ("snooze", False), ("release", False)])
+def test_ends_are_told(q, channels, verb, told):
+    i = q.active("a", ticket=1)
+    changed = q.changes("finish", i, "w1", 1, verb, 0, "", *write())[1]
+    assert {k: v for k, v in changed.items() if k.startswith("tell:")} == (
+        {"tell:slack": {i: "NOW"}, "tell:zendesk": {i: "NOW"}} if told else {})
+
+
+def test_nothing_is_told_without_channels(q):
+    i = q.active("a", ticket=1)
+    changed = q.changes("finish", i, "w1", 1, "done", 0, "", *write())[1]
+    assert not [k for k in changed if k.startswith("tell")]
+
+
+def test_tell_take_holds(q, channels):
+    i = q.job("a", "done", ticket=1, ended_ms=q.now())
+    sets_of(q, i)
+    answer, changed = take_tell(q)
+    assert changed == {"tell:slack": {i: "NOW+60"}, "job:" + i: {"i:slack": "NOW done"}}
+    _, due, who, token, what, intent, tries, since, record = answer
+    assert (who, what, intent, tries) == (i, "done", "", "0")
+    assert due == int(token) and int(since) == int(q.field(i, "ended_ms")) and "done" in record
+    assert take_tell(q) == ([pytest.approx(q.now(), abs=5000), due], {})
+    q.redis.hset(q.key("job:" + i), "tries:slack", 4)
+    sets_of(q, i)  # its worker died with it: the first intent stays
+    answer, changed = take_tell(q)
+    assert q.field(i, "i:slack").startswith(answer[5]) and answer[6] == "4"
+    assert changed == {"tell:slack": {i: "NOW+60"}}
+
+
+@pytest.mark.parametrize("state,fields,what", [
+    ("done", {}, "done"), ("failed", {"report_url": "x"}, "failed"),
+    ("failed", {"report_url": "x", "requeues": 1, "reruns": 2}, "failed 4"),
+    ("done", {"requeues": 1}, "done 2"), ("done", {"told:slack": "late"}, "done"),
+    ("done", {"told:slack": "done"}, None), ("done", {"dup_of": "x"}, None),
+    ("done", {"discarded": "me"}, None), ("queued", {}, None), ("delayed", {}, None),
+    ("delayed", {"late_ms": 1}, "late"), ("delayed", {"late_ms": 1, "s_email": "1 1"}, None),
+    ("failed", {"report_url": "x", "err_class": "invalid"}, "failed"),
+    ("failed", {"report_shared": "x", "err_class": "invalid"}, None)])
+def test_tell_take_what(q, channels, state, fields, what):
+    i = q.job("a", state, ended_ms=1, **fields)
+    sets_of(q, i)
+    answer, changed = take_tell(q)
+    assert (answer[4] if len(answer) > 2 else None) == what
+    if not what:
+        assert changed["tell:slack"] is None
+
+
+def test_a_note_needs_a_ticket(q, channels):
+    i = q.job("a", "done", ended_ms=1)
+    sets_of(q, i)
+    assert len(take_tell(q, "zendesk")[0]) == 2 and len(take_tell(q, "slack")[0]) == 9
+
+
+def test_a_failure_waits_for_its_issue_for_some_seconds(q, channels):
+    i = q.job("a", "failed", ended_ms=q.now())
+    sets_of(q, i)
+    answer, changed = take_tell(q)
+    assert len(answer) == 2 and not changed
+    assert q.now() < q.redis.zscore(q.key("tell:slack"), i) == answer[1]
+    q.redis.hset(q.key("job:" + i), "ended_ms", q.now() - 6000)
+    sets_of(q, i)
+    assert take_tell(q)[0][4] == "failed"
+
+
+def test_late_ones_are_told_once_whoever_sees_them(q, channels):
+    i, mailed = q.job("a", "delayed", ticket=1), q.job("b", "delayed", s_email="1 1")
+    for job in (i, mailed):
+        follow(q, "late", job)
+    changed = take_tell(q, "zendesk")[1]  # GitLab is away: nobody takes the report
+    assert changed["job:" + i]["late_ms"] == "NOW" and "job:" + mailed not in changed
+    assert q.redis.zscore(q.key("follow"), "late " + i)
+    q.redis.delete(q.key("tell:slack"), q.key("tell:zendesk"))
+    assert "tell:slack" not in q.changes("follow_take", 5, 60000)[1]
+    assert q.redis.zscore(q.key("tell:slack"), i) is None
+
+
+def test_tell_done(q, channels):
+    i = q.job("a", "done", ticket=1, ended_ms=q.now())
+    sets_of(q, i)
+    token = take_tell(q)[0][3]
+    again = ("tell_done", "slack", i, token, 20000, "", "", "")
+    assert q.changes(*again, *write({"tries:slack": "1"})) == (
+        [1], {"job:" + i: {"tries:slack": "1"}, "tell:slack": {i: "NOW+20"}})
+    token = "%d" % q.redis.zscore(q.key("tell:slack"), i)
+    over = ("tell_done", "slack", i, token, -1, "done", "told slack: done", "told", *write())
+    assert q.changes(*over) == ([1], {
+        "job:" + i: {"told:slack": "done", "i:slack": None, "tries:slack": None},
+        "tell:slack": None, "log:" + i: ["told slack: done"], "stat": {"told": "1"}})
+    assert q.changes(*over) == ([0], {})  # its answer was lost
+
+
+def test_tell_done_when_scheduled_anew(q, channels):
+    i = q.job("a", "done", ticket=1, ended_ms=1)
+    sets_of(q, i)
+    token = take_tell(q)[0][3]
+    sets_of(q, i, 0)
+    answer, changed = q.changes("tell_done", "slack", i, token, -1, "late", "w", "told", *write())
+    assert answer == [0] and "tell:slack" not in changed and q.field(i, "told:slack") == "late"
+    q.redis.delete(q.key("job:" + i))  # trimmed meanwhile
+    assert q.changes("tell_done", "slack", i, token, -1, "done", "w", "told",
+                     *write({"x": "1"})) == ([0], {})
+
+
+def test_a_ticket_that_did_not_agree_is_released(q):
+    for n, (fields, released) in enumerate((({"ticket_fault": "1"}, "1"), ({}, None))):
+        i = q.job("a%d" % n, "failed", err_class="invalid", err_step="validate", **fields)
+        q.run("requeue", i, "me", "", 0, 0)
+        assert (q.field(i, "released"), q.field(i, "ticket_fault")) == (released, None)
+
+
 # ---- a full Redis ----
 
 def test_full_redis_lets_work_end(q):

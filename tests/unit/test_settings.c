@@ -270,6 +270,22 @@ static void test_each_program_demands_its_own(void **state)
     assert_says("STOPGAP_ZENDESK_TOKEN: required and not set");
 }
 
+/* The worker goes without Zendesk, or with all that it takes. */
+static void test_zendesk_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    set("STOPGAP_ZENDESK_USER", "bot@example.com");
+    assert_null(load_file(PROGRAM_WORKER, NULL));
+    assert_says("STOPGAP_ZENDESK_USER: set without STOPGAP_ZENDESK_TOKEN;");
+    assert_says("STOPGAP_ZENDESK_USER: set without STOPGAP_ZENDESK_URL;");
+    unsetenv("STOPGAP_ZENDESK_USER");
+    set("STOPGAP_ZENDESK_TOKEN", "hunter2");
+    assert_null(load_file(PROGRAM_WORKER, NULL));
+    assert_says("STOPGAP_ZENDESK_TOKEN: set without STOPGAP_ZENDESK_USER;");
+    assert_silent_on("hunter2");
+    settings_free(must_load(PROGRAM_CTL)); /* no business of it */
+}
+
 /* A ceiling of the caller's buf must not turn a fault into a start. */
 static void test_faults_past_the_ceiling(void **state)
 {
@@ -411,6 +427,7 @@ int main(void)
         T(test_bad_values),
         T(test_all_faults_at_once),
         T(test_each_program_demands_its_own),
+        T(test_zendesk_whole_or_not_at_all),
         T(test_faults_past_the_ceiling),
         T(test_empty_is_unset),
         T(test_smtp_tls_default),

@@ -15,7 +15,7 @@ RETENTION = 30 * DAY
 
 # Which keys may live without a time to live: those that somebody empties.
 OWNED = re.compile(r"(inbox|pending|solo|proc:.*|delayed|failed|done|job:.*|log:.*|follow"
-                   r"|workers|paused|stat|cfg)$")
+                   r"|tell:\w+|workers|paused|stat|cfg)$")
 
 
 def source(name):
