@@ -109,10 +109,13 @@ enum outcome step_validate_ticket(struct task *t)
         (void)err_set(&t->err, ERR_CANCELLED, 0, "this worker stops");
         return OUTCOME_FAILED;
     }
-    wait_ms = ticket_patience_ms(w) ? lane_wait_ms(&w->zendesk_lane, worker_loop_ms(w))
-                                    : ASK_AGAIN_MS;
-    if (wait_ms)
+    if (!ticket_patience_ms(w)) /* those who tell find out when it is back */
+        return go_on(t, &w->zendesk_why);
+    wait_ms = lane_wait_ms(&w->zendesk_lane, worker_loop_ms(w));
+    if (wait_ms) {
+        ticket_unheard(w, &w->zendesk_lane.why);
         return out_of_reach(t, &w->zendesk_why, wait_ms);
+    }
     r = mem_new(1, sizeof *r);
     r->task = t;
     zendesk_read_ticket(w->zendesk, t->job.request.ticket_id, &r->ticket, on_read, r);

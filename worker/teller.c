@@ -13,7 +13,7 @@
 #include "settings.h"
 #include "when.h"
 
-#define HOLD_MS 180000 /* longer than the slowest chain of calls */
+#define HOLD_MS 300000 /* longer than the slowest chain of calls */
 #define GIVE_UP_MS (3 * WHEN_DAY_MS)
 #define LOOK_EVERY_BEATS 5 /* for what others left */
 

@@ -32,6 +32,15 @@ void ticket_heard(struct worker *w, const struct err *e)
     }
 }
 
+void ticket_unheard(struct worker *w, const struct err *why)
+{
+    w->zendesk_failed_ms = worker_loop_ms(w);
+    if (w->zendesk_down_ms)
+        return;
+    w->zendesk_down_ms = w->zendesk_failed_ms;
+    w->zendesk_why = *why;
+}
+
 int64_t ticket_patience_ms(const struct worker *w)
 {
     int64_t now_ms = worker_loop_ms(w), wait_ms = w->settings->zendesk_wait_ms, left;

@@ -15,6 +15,9 @@ struct worker;
 /* What came of asking Zendesk anything. */
 void ticket_heard(struct worker *w, const struct err *e);
 
+/* Its lane is closed, so nobody asks: it is as far out of reach as it was. */
+void ticket_unheard(struct worker *w, const struct err *why);
+
 /* How long a job should still wait for a Zendesk that is out of reach; 0: it has been
  * so for long enough. */
 int64_t ticket_patience_ms(const struct worker *w);

@@ -271,6 +271,23 @@ def test_dead_for_long(told_env, worker, queue, zendesk, slack, smtp, gitlab, as
     assert len(worker.lines(event="lane_opened", lane=lane)) == 1
 
 
+def test_silent_for_long(told_env, start_worker, queue, zendesk, slack, smtp, gitlab, ask, until):
+    """Both take every message and answer none: nothing else waits for them, nor does the
+    worker when it leaves."""
+    worker = start_worker(STOPGAP_DRAIN_TIMEOUT="200ms")
+    slack.fail_next("never", times=10**6)
+    zendesk.fail_next("never", method="PUT", times=10**6)
+    for n in range(10):
+        ask(requested_by=f"agent{n}")
+    jobs = queue.settled(10)
+    assert {(r["state"], r["attempt"]) for r in jobs.values()} == {("done", "1")}
+    assert len(smtp.mails_to()) == len(gitlab.issues("[Success]")) == 10
+    assert len(slack.posts) <= 1 and len(zendesk.requests("PUT")) <= 1
+    worker.term()
+    assert worker.wait() == 0
+    assert len(queue.client.zrange(PREFIX + "tell:slack", 0, -1)) == 10
+
+
 @pytest.fixture
 def between(redis):
     """Between the worker and Redis."""

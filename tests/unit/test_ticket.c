@@ -83,6 +83,7 @@ static void test_patience(void **state)
     uv_loop_t loop;
     struct settings s = {.zendesk_wait_ms = 60000};
     struct worker w = {.loop = &loop, .settings = &s};
+    const struct err limit = {.class = ERR_RATE_LIMITED};
     int64_t now;
 
     (void)state;
@@ -104,6 +105,15 @@ static void test_patience(void **state)
     assert_int_equal(w.zendesk_down_ms, now);
     hear(&w, ERR_PERMANENT); /* it answers */
     assert_int_equal(w.zendesk_down_ms, 0);
+    /* A rate limit of an hour: nobody asks, and it does not become old news. */
+    ticket_unheard(&w, &limit);
+    assert_int_equal(ticket_patience_ms(&w), 60000);
+    assert_int_equal(w.zendesk_why.class, ERR_RATE_LIMITED);
+    w.zendesk_down_ms = now - 3000000;
+    w.zendesk_failed_ms = now - 3000000;
+    ticket_unheard(&w, &limit);
+    assert_int_equal(ticket_patience_ms(&w), 0);
+    hear(&w, ERR_NONE);
     s.zendesk_wait_ms = 0;
     assert_int_equal(ticket_patience_ms(&w), 1);
     hear(&w, ERR_TRANSIENT);
