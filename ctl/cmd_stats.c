@@ -18,7 +18,8 @@
 #define COUNTERS_MOST 64
 #define WORKERS_MOST 1000
 
-static const char *const lane_names[] = {"smtp", "gitlab"};
+static const char *const lane_names[] = {"smtp", "gitlab", "slack", "zendesk",
+                                         "zendesk_note"};
 
 /* An outside system that is closed to jobs. */
 struct closed_lane {

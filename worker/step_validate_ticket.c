@@ -83,7 +83,7 @@ static enum outcome judge(struct task *t, const struct zendesk_ticket *ticket,
         t->err = *e;
         return OUTCOME_FAILED;
     default:
-        return out_of_reach(t, e, lane_wait_ms(&w->zendesk_lane, worker_loop_ms(w)));
+        return out_of_reach(t, e, lane_left_ms(&w->zendesk_lane, worker_loop_ms(w)));
     }
 }
 
@@ -95,11 +95,20 @@ static void on_read(void *arg, const struct err *e)
     task_resume(r.task, judge(r.task, &r.ticket, e));
 }
 
+static enum outcome read_it(struct task *t)
+{
+    struct reading *r = mem_new(1, sizeof *r);
+
+    t->patience_ms = 0;
+    r->task = t;
+    zendesk_read_ticket(t->worker->zendesk, t->job.request.ticket_id, &r->ticket,
+                        on_read, r);
+    return OUTCOME_PENDING;
+}
+
 enum outcome step_validate_ticket(struct task *t)
 {
     struct worker *w = t->worker;
-    struct reading *r;
-    int64_t wait_ms;
 
     if (!w->settings->zendesk_user || t->job.released) {
         task_mark(t, STEP_VALIDATE, "");
@@ -109,15 +118,10 @@ enum outcome step_validate_ticket(struct task *t)
         (void)err_set(&t->err, ERR_CANCELLED, 0, "this worker stops");
         return OUTCOME_FAILED;
     }
-    if (!ticket_patience_ms(w)) /* those who tell find out when it is back */
-        return go_on(t, &w->zendesk_why);
-    wait_ms = lane_wait_ms(&w->zendesk_lane, worker_loop_ms(w));
-    if (wait_ms) {
+    if (!lane_is_open(&w->zendesk_lane))
         ticket_unheard(w, &w->zendesk_lane.why);
-        return out_of_reach(t, &w->zendesk_why, wait_ms);
-    }
-    r = mem_new(1, sizeof *r);
-    r->task = t;
-    zendesk_read_ticket(w->zendesk, t->job.request.ticket_id, &r->ticket, on_read, r);
-    return OUTCOME_PENDING;
+    t->patience_ms = ticket_patience_ms(w);
+    if (!t->patience_ms) /* those who tell find out when it is back */
+        return go_on(t, &w->zendesk_why);
+    return task_lane(t, &w->zendesk_lane, read_it);
 }

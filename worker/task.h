@@ -37,7 +37,8 @@ struct task {
     int64_t step_since_ms; /* loop clock */
     int64_t taken_ms;      /* loop clock */
     struct err err;
-    int64_t snooze_ms; /* with OUTCOME_FAILED: wait this long, no attempt counted */
+    int64_t patience_ms; /* no longer than this for a closed lane; 0: any time */
+    int64_t snooze_ms;   /* with OUTCOME_FAILED: wait this long, no attempt counted */
 
     /* The outside system that the step at hand uses. */
     struct lane *lane; /* NULL: none yet */

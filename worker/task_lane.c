@@ -22,6 +22,8 @@ static void on_asked(void *arg, int64_t wait_ms, const struct err *e)
         return;
     t->probes = wait_ms == 0 && t->lane->probing;
     t->snooze_ms = wait_ms;
+    if (t->patience_ms && wait_ms > t->patience_ms)
+        t->snooze_ms = t->patience_ms;
     if (wait_ms)
         t->err = t->lane->why;
     else

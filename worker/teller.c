@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "settings.h"
 #include "when.h"
+#include "worker_lane.h"
 
 #define HOLD_MS 300000 /* longer than the slowest chain of calls */
 #define GIVE_UP_MS (3 * WHEN_DAY_MS)
@@ -47,6 +48,8 @@ static void ended(struct teller_item *it)
 {
     struct teller_channel *c = it->channel;
 
+    if (it->probes)
+        c->lane->probing = false; /* whatever came of it was told */
     c->item = NULL;
     c->unsaved = false;
     job_done(&it->job);
@@ -194,11 +197,15 @@ void teller_renew_intent(struct teller_item *it, void (*then)(struct teller_item
 
 /* ---- its beginning ---- */
 
-static void start_item(struct teller_item *it)
+static void on_asked(void *arg, int64_t wait_ms, const struct err *e)
 {
-    struct worker *w = it->worker;
-    int64_t wait_ms = lane_wait_ms(it->channel->lane, worker_loop_ms(w));
+    struct teller_item *it = arg;
 
+    if (e->class != ERR_NONE || it->worker->ending || it->channel->teller->stopped) {
+        ended(it); /* it comes again when its hold ends */
+        return;
+    }
+    it->probes = wait_ms == 0 && it->channel->lane->probing;
     if (!wait_ms) {
         it->channel->send(it);
         return;
@@ -206,6 +213,16 @@ static void start_item(struct teller_item *it)
     if (!it->earlier_intent_ms) /* nothing was begun under it */
         queue_write_del(&it->write, it->channel->intent);
     teller_wait(it, wait_ms);
+}
+
+static void start_item(struct teller_item *it)
+{
+    struct err e;
+
+    if (lane_is_open(it->channel->lane))
+        it->channel->send(it);
+    else if (worker_lane_ask(it->worker, it->channel->lane, on_asked, it, &e))
+        ended(it);
 }
 
 static void begin(struct teller_channel *c, const struct queue_tell *t)

@@ -40,7 +40,8 @@ struct teller_item {
     char *id, *event;
     char token[24];
     int64_t earlier_intent_ms, tries, since_ms;
-    bool found; /* the note is there */
+    bool probes; /* of its lane */
+    bool found;  /* the note is there */
     struct queue_write write;
     struct queue_told told; /* how it ends */
     struct buf words;

@@ -8,6 +8,7 @@
 #include "follow.h"
 #include "log.h"
 #include "mem.h"
+#include "teller.h"
 #include "worker.h"
 
 /* What an answer has to find again. */
@@ -58,8 +59,10 @@ static void learn(struct worker *w, struct lane *l, const struct queue_lane *q)
         return; /* Redis will know better in a moment */
     event = lane_learn(l, until < 1 && q->until_ms >= 0 ? 1 : until, &q->why);
     say(l, event, q->by);
-    if (event == LANE_OPENED)
+    if (event == LANE_OPENED) {
         follow_poke(w->follow);
+        teller_poke(w->teller);
+    }
 }
 
 /* ---- telling ---- */
@@ -105,8 +108,10 @@ void worker_lane_report(struct worker *w, struct lane *l, const struct err *e)
     enum lane_event event = lane_report(l, e, worker_loop_ms(w));
 
     say(l, event, NULL);
-    if (event == LANE_OPENED)
+    if (event == LANE_OPENED) {
         follow_poke(w->follow);
+        teller_poke(w->teller);
+    }
     if (event == LANE_NO_CHANGE || (event == LANE_STILL_CLOSED && l->untold))
         return; /* the next beat tells it */
     tell(w, l, verbs[event]);
@@ -136,6 +141,9 @@ void worker_lane_heard(struct worker *w, const struct queue_beat *b)
 {
     heard(w, &w->smtp_lane, b);
     heard(w, &w->gitlab_lane, b);
+    heard(w, &w->slack_lane, b);
+    heard(w, &w->zendesk_lane, b);
+    heard(w, &w->note_lane, b);
 }
 
 /* ---- asking ---- */

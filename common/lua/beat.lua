@@ -14,7 +14,7 @@ local f = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
 local known = 0
 if old then known = tonumber(old) < now and 2 or 1 end
 local lanes = {}
-for _, name in ipairs({'smtp', 'gitlab'}) do
+for _, name in ipairs({'smtp', 'gitlab', 'slack', 'zendesk', 'zendesk_note'}) do
   local told = lane_told(name)
   if told[1] >= 0 then lanes[#lanes+1] = {name, unpack(told)} end
 end
