@@ -20,7 +20,8 @@ static const struct advice advices[ERR_CLASS_COUNT] = {
          "Correct it at Zendesk and ask for the license again: that is a new request "
          "and needs no command. If what it was checked against has been mended "
          "instead, let "
-         "it be checked again:",
+         "it be checked again; one that was refused for what its ticket says goes "
+         "through unchecked:",
          NULL, NULL, NULL},
     [ERR_OUT_OF_SCOPE] =
         {"the scope rule says no",

@@ -65,10 +65,13 @@ static enum outcome out_of_reach(struct task *t, const struct err *why, int64_t 
 static enum outcome judge(struct task *t, const struct zendesk_ticket *ticket,
                           const struct err *e)
 {
+    const struct err answered = {.class = ERR_NONE};
     struct worker *w = t->worker;
 
-    if (e->code == 403) /* no right to this ticket: waiting would not help */
+    if (e->code == 403) { /* no right to this ticket: waiting would not help */
+        worker_lane_report(w, &w->zendesk_lane, &answered);
         return go_on(t, e);
+    }
     worker_lane_report(w, &w->zendesk_lane, e);
     ticket_heard(w, e);
     switch (e->class) {
