@@ -17,6 +17,8 @@ struct settings;
 struct queue;
 
 #define QUEUE_KEY_MAX 256
+#define QUEUE_CHECK_MORE 8
+#define QUEUE_CHECK_FINDINGS 4 /* at most, of one subject */
 
 /* wid: this worker incarnation's id; NULL for programs that take no jobs. Borrows redis
  * and settings for its life. The client must have been made with queue_scripts. */
@@ -309,5 +311,25 @@ int queue_resend(struct queue *q, const char *id, const char *who, const char *r
 /* OK | NONE | STATE state */
 int queue_discard(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
                   void *arg, struct err *e) MUST_CHECK;
+
+/* What is suspected of the queue, judged in one moment and, if asked, mended in the
+ * same. rule and subject: what common/lua/fsck.lua takes. */
+struct queue_check {
+    const char *rule, *subject;
+    const char *who;
+    bool repair;
+    const char *more[QUEUE_CHECK_MORE]; /* up to the first NULL */
+};
+struct queue_findings {
+    size_t count;
+    struct {
+        const char *kind, *detail; /* borrowed during the callback */
+        bool mended;
+    } v[QUEUE_CHECK_FINDINGS];
+};
+typedef void (*queue_findings_fn)(void *arg, const struct queue_findings *f,
+                                  const struct err *e);
+int queue_check(struct queue *q, const struct queue_check *what, queue_findings_fn fn,
+                void *arg, struct err *e) MUST_CHECK;
 
 #endif

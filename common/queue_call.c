@@ -88,6 +88,7 @@ static const struct {
     [QUEUE_REQUEUE] = {REPLY_STRING, 0, 1, 2},
     [QUEUE_RESEND] = {REPLY_STRING, 0, 1, 2},
     [QUEUE_DISCARD] = {REPLY_STRING, 0, 1, 2},
+    [QUEUE_FSCK] = {REPLY_INT, INT64_MAX, 1, SIZE_MAX},
 };
 
 static bool is_answer_of(enum queue_script script, const struct redisReply *r)

@@ -47,6 +47,7 @@ struct queue_call {
         queue_settled_fn settled;
         queue_answer_fn answer;
         queue_lane_fn lane;
+        queue_findings_fn findings;
     } fn;
     void *arg;
     redis_fn on_reply; /* what is below is queue_call_eval's */

@@ -27,6 +27,7 @@ enum queue_script {
     QUEUE_DISCARD,
     QUEUE_TRIM,
     QUEUE_LANE,
+    QUEUE_FSCK,
     QUEUE_SCRIPT_COUNT
 };
 

@@ -1,4 +1,5 @@
-/* queue_operator: an operator's part of queue.h: scripts that answer in words. */
+/* queue_operator: an operator's part of queue.h: scripts that answer in words, and the
+ * one that judges what is suspected. */
 #include "queue_call.h"
 
 #include <stdlib.h>
@@ -52,4 +53,37 @@ int queue_discard(struct queue *q, const char *id, const char *who, queue_answer
     const char *const texts[] = {id, who, NULL};
 
     return ask(q, QUEUE_DISCARD, texts, fn, arg, e);
+}
+
+static void on_findings(void *arg, const struct redisReply *r, const struct err *e)
+{
+    struct queue_call c = *(struct queue_call *)arg;
+    struct queue_findings f = {.count = 0};
+
+    free(arg);
+    for (size_t i = 1; r && i + 2 < reply_count(r) && f.count < QUEUE_CHECK_FINDINGS;
+         i += 3, f.count++) {
+        f.v[f.count].kind = queue_str_at(r, i);
+        f.v[f.count].detail = queue_str_at(r, i + 1);
+        f.v[f.count].mended = *queue_str_at(r, i + 2) == '1';
+    }
+    c.fn.findings(c.arg, &f, e);
+}
+
+int queue_check(struct queue *q, const struct queue_check *what, queue_findings_fn fn,
+                void *arg, struct err *e)
+{
+    struct queue_call *c = queue_call_new(arg);
+    struct queue_args a;
+
+    c->fn.findings = fn;
+    queue_args_begin(&a, q);
+    queue_arg_str(&a, what->rule);
+    queue_arg_str(&a, what->subject);
+    queue_arg_str(&a, what->repair ? "1" : "0");
+    queue_arg_str(&a, what->who);
+    queue_arg_int(&a, JOB_VERSION);
+    for (size_t i = 0; i < QUEUE_CHECK_MORE && what->more[i]; i++)
+        queue_arg_str(&a, what->more[i]);
+    return queue_call_eval(q, &a, QUEUE_FSCK, on_findings, c, e);
 }

@@ -298,3 +298,37 @@ int client_discard(struct client *c, const char *id, const char *who,
 
     return await_answer(c, queue_discard(c->queue, id, who, on_answer, &a, e), e);
 }
+
+struct checking {
+    struct client *client;
+    client_findings_fn fn;
+    void *arg;
+};
+
+static void on_findings(void *arg, const struct queue_findings *f, const struct err *e)
+{
+    struct checking check = *(struct checking *)arg;
+
+    free(arg);
+    check.client->outstanding--;
+    client_wake(check.client);
+    if (e->class != ERR_NONE)
+        note(check.client, e);
+    else
+        check.fn(check.arg, f);
+}
+
+void client_check(struct client *c, const struct queue_check *what,
+                  client_findings_fn fn, void *arg)
+{
+    struct checking *check = mem_new(1, sizeof *check);
+    struct err e;
+
+    *check = (struct checking){.client = c, .fn = fn, .arg = arg};
+    if (queue_check(c->queue, what, on_findings, check, &e)) {
+        free(check);
+        note(c, c->down.class != ERR_NONE ? &c->down : &e);
+        return;
+    }
+    c->outstanding++;
+}

@@ -56,4 +56,10 @@ int client_resend(struct client *c, const char *id, const char *who,
 int client_discard(struct client *c, const char *id, const char *who,
                    struct client_answer *out, struct err *e) MUST_CHECK;
 
+/* Sends a check without waiting; the texts of what are copied. fn runs only when Redis
+ * answered. */
+typedef void (*client_findings_fn)(void *arg, const struct queue_findings *f);
+void client_check(struct client *c, const struct queue_check *what,
+                  client_findings_fn fn, void *arg);
+
 #endif

@@ -23,6 +23,8 @@ int cmd_verify(struct ctl *c, int argc, char **argv);
 
 int cmd_reconcile(struct ctl *c, int argc, char **argv);
 
+int cmd_fsck(struct ctl *c, int argc, char **argv);
+
 int cmd_config(struct ctl *c, int argc, char **argv);
 
 #endif

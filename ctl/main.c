@@ -87,6 +87,10 @@ static const struct command commands[] = {
      "                unless --since or its name asks for it\n"
      "INVOCATION: only these, as the list names them.\n"
      "Exit status 1 when something is missing still.\n"},
+    {"fsck", cmd_fsck, "what is inconsistent in the queue",
+     "[OPTION...]\n"
+     "  --repair   mend it; without it, it is only listed\n"
+     "Safe beside workers that run. Exit status 1 when something is left.\n"},
     {"config", cmd_config, "the settings in force, secrets masked", "\n"},
     {"help", cmd_help, "this text, or a command's", "[COMMAND]\n"},
 };

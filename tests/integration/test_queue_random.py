@@ -6,6 +6,7 @@ import os
 import random
 
 import pytest
+from testenv.ctl import Ctl
 from testenv.queue_model import Model
 from testenv.redis import Redis
 from testenv.scripts import DAY, OWNED, PREFIX, RETENTION, Scripts, ident, write
@@ -217,6 +218,7 @@ class Run:
 def q(tmp_path):
     server = Redis(str(tmp_path), fsync="no")
     scripts = Scripts(server.path)
+    scripts.url = server.url
     yield scripts
     scripts.redis.close()
     server.stop()
@@ -236,3 +238,4 @@ def test_random_moves(q, seed):
     assert len(set(seen)) == len(Run.MOVES)
     assert run.m.adopted > 100
     assert {"OK", "LOST", "DUP", "REPLAY", "CLASH", "RERUN"} <= run.words
+    assert Ctl({"STOPGAP_REDIS_URL": q.url}).json("fsck", status=None)["findings"] == []

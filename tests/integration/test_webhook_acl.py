@@ -62,7 +62,7 @@ def test_each_program_does_its_work(redis, start_webhook, start_worker, ctl, ctl
     assert webhook.api("POST", f"/requests/{job}/resend").status == 202
     queue.settled(3)
     assert len(smtp.mails_to()) == 2
-    for words in (["list"], ["list", "--state", "failed"], ["show", job], ["stats"], ["workers"],
+    for words in (["list"], ["list", "--state", "failed"], ["show", job], ["stats"], ["workers"], ["fsck", "--repair"],
                   ["pause"], ["resume"], ["requeue", "--all"], ["resend", job],
                   ["requeue", failed], ["submit", "--ticket", "5", "--email", "a@example.com",
                                         "--users", "3", "--wait"]):
