@@ -17,7 +17,7 @@ struct settings;
 struct queue;
 
 #define QUEUE_KEY_MAX 256
-#define QUEUE_CHECK_MORE 8
+#define QUEUE_CHECK_MORE 10
 #define QUEUE_CHECK_FINDINGS 4 /* at most, of one subject */
 
 /* wid: this worker incarnation's id; NULL for programs that take no jobs. Borrows redis

@@ -21,8 +21,10 @@ enum program {
     PROGRAM_WEBHOOK = 1,
     PROGRAM_WORKER = 2,
     PROGRAM_CTL = 4,
-    PROGRAM_RECONCILE = 8 /* beside PROGRAM_CTL: that one command of it, so that no
-                             other has to be able to read Zendesk's token */
+    /* Beside PROGRAM_CTL: single commands of it, so that no other has to be able to
+     * read Zendesk's and GitLab's tokens. */
+    PROGRAM_RECONCILE = 8,
+    PROGRAM_TRACKER = 16
 };
 
 enum smtp_tls { SMTP_TLS_REQUIRED, SMTP_TLS_OFF };

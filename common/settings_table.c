@@ -11,6 +11,7 @@
 #define WORKER PROGRAM_WORKER
 #define CTL PROGRAM_CTL
 #define RECONCILE PROGRAM_RECONCILE
+#define TRACKER PROGRAM_TRACKER
 
 #define SECOND INT64_C(1000)
 #define MINUTE (60 * SECOND)
@@ -92,17 +93,19 @@ const struct setting settings_table[] = {
 
     /* GitLab */
     {"STOPGAP_GITLAB_URL", .kind = &settings_kind_http, .at = AT(gitlab_url),
-     .fallback = "https://gitlab.com", .programs = WORKER,
+     .fallback = "https://gitlab.com", .programs = WORKER | TRACKER,
      .meaning = "the GitLab that keeps the records"},
     {"STOPGAP_GITLAB_PROJECT", .kind = &settings_kind_project, .at = AT(gitlab_project),
-     .programs = WORKER, .needed_by = WORKER, .meaning = "the project for the issues"},
-    {"STOPGAP_GITLAB_TOKEN", SECRET(1), .at = AT(gitlab_token), .programs = WORKER,
-     .needed_by = WORKER, .meaning = "access token with the api scope"},
+     .programs = WORKER | TRACKER, .needed_by = WORKER | TRACKER,
+     .meaning = "the project for the issues"},
+    {"STOPGAP_GITLAB_TOKEN", SECRET(1), .at = AT(gitlab_token),
+     .programs = WORKER | TRACKER, .needed_by = WORKER | TRACKER,
+     .meaning = "access token with the api scope"},
     {"STOPGAP_GITLAB_LABELS", TEXT(1, 1024), .at = AT(gitlab_labels),
      .fallback = "emergency-license", .programs = WORKER,
      .meaning = "labels of the issues, with commas between"},
     {"STOPGAP_GITLAB_REQUIRE_PRIVATE", SWITCH(no_yes), .at = AT(gitlab_require_private),
-     .fallback = "1", .programs = WORKER,
+     .fallback = "1", .programs = WORKER | TRACKER,
      .meaning = "refuse a project that is not private, and http to another host"},
     {"STOPGAP_GITLAB_SETTLE", DURATION(0, HOUR), .at = AT(gitlab_settle_ms),
      .fallback = "65s", .programs = WORKER,

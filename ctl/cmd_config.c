@@ -7,7 +7,8 @@
 #include "settings.h"
 
 #define EVERY_PROGRAM                                                                  \
-    ((enum program)(PROGRAM_WEBHOOK | PROGRAM_WORKER | PROGRAM_CTL | PROGRAM_RECONCILE))
+    ((enum program)(PROGRAM_WEBHOOK | PROGRAM_WORKER | PROGRAM_CTL |                   \
+                    PROGRAM_RECONCILE | PROGRAM_TRACKER))
 
 int cmd_config(struct ctl *c, int argc, char **argv)
 {

@@ -6,8 +6,10 @@
 #include "cmd.h"
 #include "ctl.h"
 #include "fsck.h"
+#include "fsck_tracker.h"
 #include "mem.h"
 #include "out.h"
+#include "settings.h"
 
 static size_t count_mended(const struct fsck *f)
 {
@@ -111,28 +113,44 @@ static void print_json(const struct fsck *f)
 
 /* ---- the command ---- */
 
-int cmd_fsck(struct ctl *c, int argc, char **argv)
+struct options {
+    bool repair, tracker;
+};
+
+static int work(struct ctl *c, const struct options *o)
 {
-    bool repair = false;
-    const struct arg_option own[] = {{"repair", ARG_FLAG, &repair}, {NULL, 0, NULL}};
     struct fsck f;
     struct err e;
+    int code = EXIT_OK;
+
+    if (fsck_run(c->client, c->user, o->repair, &f, &e) ||
+        (o->tracker &&
+         fsck_tracker_run(c->client, c->settings, c->user, o->repair, &f, &e)))
+        code = ctl_fail(&e);
+    if (!code || f.count) {
+        if (c->json)
+            print_json(&f);
+        else
+            print_text(&f, o->repair);
+    }
+    if (!code && count_mended(&f) < f.count)
+        code = EXIT_FAILED;
+    fsck_done(&f);
+    return code;
+}
+
+int cmd_fsck(struct ctl *c, int argc, char **argv)
+{
+    struct options o = {.repair = false};
+    const struct arg_option own[] = {{"repair", ARG_FLAG, &o.repair},
+                                     {"tracker", ARG_FLAG, &o.tracker},
+                                     {NULL, 0, NULL}};
     int code;
 
     if (ctl_args(c, argc, argv, own, 0, 0) < 0)
         return EXIT_USAGE;
+    if (o.tracker)
+        c->programs |= PROGRAM_TRACKER;
     code = ctl_connect(c);
-    if (code)
-        return code;
-    if (fsck_run(c->client, c->user, repair, &f, &e)) {
-        fsck_done(&f);
-        return ctl_fail(&e);
-    }
-    if (c->json)
-        print_json(&f);
-    else
-        print_text(&f, repair);
-    code = count_mended(&f) < f.count ? EXIT_FAILED : EXIT_OK;
-    fsck_done(&f);
-    return code;
+    return code ? code : work(c, &o);
 }

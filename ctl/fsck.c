@@ -29,6 +29,8 @@ static const struct fsck_kind kinds[] = {
      "gives them back, as of a dead worker"},
     {"leftover", "belongs to a job that is gone", "removes it"},
     {"immortal", "a key without its time to live", "gives it one"},
+    {"recorded", "not done here, but in the tracker",
+     "marks it as mailed and recorded"},
     {"stranger", "a key that is not of the queue", NULL},
     {"counter", "fewer were counted than are there", "corrects it"},
 };
@@ -110,8 +112,8 @@ struct run {
     size_t under_way;
 };
 
-static void add(struct fsck *f, const char *kind, const char *where, const char *detail,
-                bool mended)
+void fsck_add(struct fsck *f, const char *kind, const char *where, const char *detail,
+              bool mended)
 {
     if (f->count == f->room) {
         f->room = f->room ? 2 * f->room : 16;
@@ -126,7 +128,7 @@ static void on_findings(void *arg, const struct queue_findings *f)
     const struct asked *a = arg;
 
     for (size_t i = 0; i < f->count; i++)
-        add(a->run->out, f->v[i].kind, a->where, f->v[i].detail, f->v[i].mended);
+        fsck_add(a->run->out, f->v[i].kind, a->where, f->v[i].detail, f->v[i].mended);
 }
 
 static int wait_all(struct run *r, struct err *e)
@@ -160,7 +162,7 @@ static int check(struct run *r, const char *rule, const char *subject,
 
 /* ---- jobs ---- */
 
-enum { V, STATE, OWNER, DUE, REPORT_IID, REPORT_URL, WANTED };
+enum { V, STATE, OWNER, DUE, REPORT_IID, REPORT_URL, ACCEPTED, WANTED };
 
 static bool is_home(enum job_state state, const char *owner, const char *place)
 {
@@ -188,6 +190,18 @@ static bool is_suspect(const struct run *r, const char *id, const char *const *f
            (state == JOB_FAILED && !*field[REPORT_IID] && !*field[REPORT_URL]);
 }
 
+static void note_open(struct fsck *f, const char *id, const char *const *field)
+{
+    int64_t ms;
+
+    if (job_state_parse(field[STATE]) == JOB_DONE ||
+        !num_parse(field[ACCEPTED], 0, INT64_MAX, &ms))
+        return;
+    fsck_names_add(&f->open, id, strlen(id));
+    if (!f->open_since_ms || ms < f->open_since_ms)
+        f->open_since_ms = ms;
+}
+
 static void on_record(void *arg, const struct redisReply *reply)
 {
     const struct asked *a = arg;
@@ -202,9 +216,12 @@ static void on_record(void *arg, const struct redisReply *reply)
                        : "";
     a->run->out->jobs++;
     if (*field[V] &&
-        (!num_parse(field[V], 0, INT64_MAX, &version) || version > JOB_VERSION))
+        (!num_parse(field[V], 0, INT64_MAX, &version) || version > JOB_VERSION)) {
         a->run->out->newer++;
-    else if (is_suspect(a->run, a->where, field))
+        return;
+    }
+    note_open(a->run->out, a->where, field);
+    if (is_suspect(a->run, a->where, field))
         fsck_names_add(&a->run->suspects, a->where, strlen(a->where));
 }
 
@@ -224,7 +241,7 @@ static int read_jobs(struct run *r, struct err *e)
         client_key(r->client, name, "", key);
         client_send(r->client, on_record, a, WANTED + 2,
                     (const char *[]){"HMGET", key, "v", "state", "owner", "due_ms",
-                                     "report_iid", "report_url"},
+                                     "report_iid", "report_url", "accepted_ms"},
                     NULL);
     }
     return wait_all(r, e);
@@ -348,5 +365,6 @@ void fsck_done(struct fsck *f)
         free(f->items[i].detail);
     }
     free(f->items);
+    fsck_names_done(&f->open);
     *f = (struct fsck){0};
 }

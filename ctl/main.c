@@ -90,6 +90,9 @@ static const struct command commands[] = {
     {"fsck", cmd_fsck, "what is inconsistent in the queue",
      "[OPTION...]\n"
      "  --repair   mend it; without it, it is only listed\n"
+     "  --tracker  also: jobs that the GitLab project shows as recorded, and that are\n"
+     "             not done here, since Redis was restored from a backup. --repair\n"
+     "             marks them so; only while paused, with nothing active\n"
      "Safe beside workers that run. Exit status 1 when something is left.\n"},
     {"config", cmd_config, "the settings in force, secrets masked", "\n"},
     {"help", cmd_help, "this text, or a command's", "[COMMAND]\n"},

@@ -169,6 +169,79 @@ local function look_at_job(id)
   end
 end
 
+-- ---- what the tracker shows as recorded ----
+
+-- Nobody may be at work: what a worker does with a job would be done beside this. One
+-- whose lease ran out is dead; a paused worker reaps nobody. What is in the inbox has no
+-- record yet that could be marked.
+local function in_the_way()
+  if call('EXISTS', P .. 'paused') == 0 then return 'the queue is not paused' end
+  for _, wid in ipairs(call('ZRANGEBYSCORE', P .. 'workers', stamp, '+inf')) do
+    local n = call('LLEN', P .. 'proc:' .. wid)
+    if n > 0 then return n .. ' jobs are in the hands of worker ' .. wid end
+  end
+  local n = call('LLEN', P .. 'inbox')
+  if n > 0 then return n .. ' requests are in the inbox; any worker takes them over' end
+end
+
+local function look_at_rest()
+  local why = in_the_way()
+  if why then finding('busy', why) end
+end
+
+-- more: iid, url, closed (0|1), when its license ends, req, digest, ticket, same key (the
+-- last four '' where the record has them). A closed issue ends the job; one that is still
+-- [Pending] is left to a worker, which has only to close it.
+local function mark(id, f, iid, url, closed, ends, req, digest, ticket, same)
+  local j, words = job(id), stamp .. ' 0 ' .. who .. ': seen in the tracker'
+  local names = places(id, f)
+  local set = {'iid', iid, 'issue_url', url, 'state', 'queued', 'attempt', '0'}
+  local function add(name, value)
+    set[#set+1], set[#set+2] = name, value
+  end
+  for _, step in ipairs({'validate', 'sign', 'email', 'record', closed and 'close' or nil}) do
+    if not f['s:' .. step] then add('s:' .. step, words) end
+  end
+  if not f.exp_ms then add('exp_ms', ends) end
+  if req ~= '' then
+    add('req', req)
+    add('digest', digest)
+    add('ticket', ticket)
+    add('same', same)
+    call('SET', P .. 'same:' .. same, id, 'NX', 'PX', keep())
+  end
+  call('HSET', j, unpack(set))
+  if f.owner then call('HINCRBY', j, 'fence', 1) end
+  call('HDEL', j, 'owner', 'i:email', 'i:record', 'due_ms', 'ended_ms', 'err_class', 'err_step',
+    'err_code', 'err_text', 'first_error_ms', 'losses')
+  f = read(j, {'ticket', 's:email', unpack(REPORTED)})
+  if f.ticket then of_ticket(id, f.ticket) end
+  if closed then
+    ended(id)
+    leave(id, names, 'done')
+    tell_success(id, f)
+  else
+    local waiting = call('LPOS', P .. 'pending', id)
+    if not waiting then call('LPUSH', P .. 'pending', id) end
+    leave(id, names, 'pending')
+    call('ZREM', P .. 'follow', 'late ' .. id)
+  end
+  event(id, 'marked by ' .. who .. ': the tracker shows it as mailed and recorded, issue '
+    .. iid)
+  view(id)
+end
+
+local function look_at_recorded(id)
+  local f = read(job(id), {'v', 'state', 'owner', 'dup_of', 'exp_ms', 'iid', 's:validate',
+    's:sign', 's:email', 's:record', 's:close'})
+  if not f.state or f.state == 'done' or f.dup_of or f.iid and f['s:record']
+      or (tonumber(f.v) or math.huge) > tonumber(ARGV[5]) then return end
+  local repair = not in_the_way() and function()
+    mark(id, f, ARGV[6], ARGV[7], ARGV[8] == '1', unpack(ARGV, 9, 13))
+  end
+  finding('recorded', 'issue ' .. ARGV[6], repair)
+end
+
 -- ---- what belongs to jobs ----
 
 local function look_at_own(name, id)
@@ -246,7 +319,8 @@ local rules = {
   job = look_at_job, log = function(id) look_at_own('log:', id) end, view = look_at_view,
   pointer = look_at_pointer, ticket = look_at_ticket, follow = look_at_follow,
   life = look_at_life, stranger = look_at_stranger, worker = look_at_worker,
-  counter = look_at_counter,
+  counter = look_at_counter, recorded = look_at_recorded,
+  rest = look_at_rest,
 }
 rules[rule](s)
 return out
