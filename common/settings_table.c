@@ -39,7 +39,7 @@ const struct setting settings_table[] = {
      .fallback = "redis://127.0.0.1:6379/0", .flags = SETTING_MASKED, .programs = ALL,
      .meaning = "where Redis is"},
     {"STOPGAP_REDIS_WAIT", INT(0, 16), .at = AT(redis_wait), .fallback = "0",
-     .flags = SETTING_LATER, .programs = ALL,
+     .programs = ALL,
      .meaning = "replicas that must confirm a submission and a mail intent"},
     {"STOPGAP_QUEUE", .kind = &settings_kind_queue, .at = AT(queue),
      .fallback = "licenses", .programs = ALL,

@@ -7,12 +7,15 @@
 #include <uv.h>
 
 #include "mem.h"
+#include "num.h"
+#include "queue_confirm.h"
 #include "queue_lua.h"
 #include "settings.h"
 #include "tls.h"
 
 #define REPLY_MS 5000
 #define CONNECT_MS 5000
+#define CONFIRM_MS 2000
 
 struct client {
     uv_loop_t loop;
@@ -21,6 +24,7 @@ struct client {
     struct tls *tls;
     struct redis *redis;
     struct queue *queue;
+    int64_t replicas; /* that have to confirm */
     size_t outstanding;
     struct err err;  /* the first failure since the last wait */
     struct err down; /* why there is no connection */
@@ -131,6 +135,7 @@ static void start(struct client *c, const struct settings *settings)
     c->timer.data = c;
     c->redis = redis_new(&options);
     c->queue = queue_new(c->redis, settings, NULL);
+    c->replicas = settings->redis_wait;
 }
 
 struct client *client_open(const struct settings *settings, struct err *e)
@@ -236,6 +241,28 @@ int client_now(struct client *c, int64_t *out_ms, struct err *e)
 {
     client_send(c, on_time, out_ms, 1, (const char *[]){"TIME"}, NULL);
     return client_wait(c, e);
+}
+
+static void on_confirmed(void *arg, const struct redisReply *reply)
+{
+    *(int64_t *)arg = reply_int(reply);
+}
+
+int client_confirm(struct client *c, struct err *e)
+{
+    char replicas[24], ms[24];
+    int64_t confirmed = 0;
+
+    if (!c->replicas)
+        return 0;
+    (void)num_format(c->replicas, replicas);
+    (void)num_format(CONFIRM_MS, ms);
+    client_send(c, on_confirmed, &confirmed, 3, (const char *[]){"WAIT", replicas, ms},
+                NULL);
+    if (client_wait(c, e))
+        return -1;
+    queue_confirm_judge(confirmed, c->replicas, e);
+    return e->class == ERR_NONE ? 0 : -1;
 }
 
 void client_pause(struct client *c, int64_t ms)

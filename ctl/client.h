@@ -44,6 +44,10 @@ struct uv_loop_s *client_loop(struct client *c);
 void client_await(struct client *c, const bool *done);
 void client_wake(struct client *c); /* by whoever has set what is awaited */
 
+/* What was sent before is with as many replicas as STOPGAP_REDIS_WAIT says. -1: it is
+ * not known to be. */
+int client_confirm(struct client *c, struct err *e) MUST_CHECK;
+
 /* An operator's scripts; the answer's words as in queue.h. */
 struct client_answer {
     char word[24];

@@ -220,7 +220,7 @@ static int push(struct client *client, const struct reconcile_item *item, struct
     client_key(client, "inbox", "", key);
     client_send(client, NULL, NULL, 3, (const char *[]){"LPUSH", key, entry.data},
                 (size_t[]){5, strlen(key), entry.len});
-    rc = client_wait(client, e);
+    rc = client_wait(client, e) || client_confirm(client, e) ? -1 : 0;
     buf_done(&entry);
     return rc;
 }

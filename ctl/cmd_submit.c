@@ -142,7 +142,14 @@ static int push(struct ctl *c, const char *id, const struct buf *raw, struct err
                         "it is not known whether the request was queued; \"stopgapctl "
                         "show %s\" tells, and submitting again makes no second license",
                         id);
-    return rc ? err_wrap(e, "not queued") : 0;
+    if (rc)
+        return err_wrap(e, "not queued");
+    rc = client_confirm(c->client, e);
+    return rc ? err_wrap(e,
+                         "queued as %s, but a failover might lose it: submit it again, "
+                         "which makes no second license",
+                         id)
+              : 0;
 }
 
 /* ---- --wait ---- */

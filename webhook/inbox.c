@@ -10,6 +10,7 @@
 #include "inbox_parts.h"
 #include "log.h"
 #include "mem.h"
+#include "queue_confirm.h"
 
 #define REDIS_MS 2000 /* without an answer the connection is as good as dead */
 #define PUT_MS 4500   /* then nothing is promised any more */
@@ -158,16 +159,26 @@ static void put_answered(struct put *p, const struct err *e)
     put_release(p);
 }
 
-static void on_pushed(void *arg, const struct redisReply *reply, const struct err *e)
+static void on_confirmed(void *arg, const struct err *e)
 {
     struct put *p = arg;
 
     p->at_redis = false;
-    if (!p->in->closed) {
-        e = inbox_answer(p->in, reply, e);
+    if (!p->in->closed)
         inbox_note(p->in, e);
-    }
     put_answered(p, p->in->closed ? &inbox_ends : e);
+}
+
+static void on_pushed(void *arg, const struct redisReply *reply, const struct err *e)
+{
+    struct put *p = arg;
+
+    if (!p->in->closed)
+        e = inbox_answer(p->in, reply, e);
+    if (!p->in->closed && e->class == ERR_NONE)
+        queue_confirm_ask(p->in->confirm, on_confirmed, p);
+    else
+        on_confirmed(p, e);
 }
 
 static void on_spooled(void *arg, const struct err *e)
@@ -285,13 +296,26 @@ static void on_down(void *arg, const struct err *e)
     in->told_down = e->class;
 }
 
+static void on_probe_confirmed(void *arg, const struct err *e)
+{
+    struct inbox *in = arg;
+
+    if (in->closed)
+        return;
+    inbox_note(in, e);
+    if (e->class == ERR_NONE)
+        drain_hurry(in);
+}
+
 static void on_probed(void *arg, const struct redisReply *reply, const struct err *e)
 {
     struct inbox *in = arg;
 
     (void)reply;
-    if (!in->closed)
-        inbox_note(in, e);
+    if (!in->closed && e->class == ERR_NONE)
+        queue_confirm_ask(in->confirm, on_probe_confirmed, in);
+    else
+        on_probe_confirmed(in, e);
 }
 
 /* What failed is tried again though nobody comes: whoever asks /readyz before sending
@@ -303,7 +327,8 @@ static void on_probe(uv_timer_t *t)
     struct err e;
 
     spool_probe(in->spool);
-    if (!in->refusing || !redis_is_up(in->redis) || spool_count(in->spool))
+    if (!in->refusing || !redis_is_up(in->redis) ||
+        (spool_count(in->spool) && !in->settings->redis_wait))
         return;
     queue_key(in->queue, "view:", "probe", key);
     if (redis_call(in->redis, on_probed, in, 5,
@@ -343,6 +368,7 @@ struct inbox *inbox_new(uv_loop_t *loop, const struct settings *settings,
                                                   .on_down = on_down,
                                                   .arg = in});
     in->queue = queue_new(in->redis, settings, NULL);
+    in->confirm = queue_confirm_new(in->redis, settings->redis_wait);
     drain_begin(in);
     return in;
 }
@@ -370,6 +396,7 @@ void inbox_free(struct inbox *in)
     spool_free(in->spool);
     inbox_answer_views(in, &inbox_ends);
     assert(!in->puts);
+    queue_confirm_free(in->confirm);
     queue_free(in->queue);
     timer_close(in, &in->sweep);
     timer_close(in, &in->later);

@@ -5,6 +5,8 @@
 #include "backoff.h"
 #include "inbox_parts.h"
 #include "log.h"
+#include "queue_confirm.h"
+#include "settings.h"
 
 #define RETRY_BASE_MS 500
 #define RETRY_CAP_MS 5000
@@ -71,13 +73,12 @@ static void on_dropped(void *arg, const struct err *e)
         next(in);
 }
 
-static void on_pushed(void *arg, const struct redisReply *reply, const struct err *e)
+static void on_confirmed(void *arg, const struct err *e)
 {
     struct inbox *in = arg;
 
     if (in->closed)
         return;
-    e = inbox_answer(in, reply, e);
     inbox_note(in, e);
     if (e->class == ERR_NONE) {
         in->drain.done++;
@@ -85,6 +86,19 @@ static void on_pushed(void *arg, const struct redisReply *reply, const struct er
     } else {
         wait(in, e);
     }
+}
+
+static void on_pushed(void *arg, const struct redisReply *reply, const struct err *e)
+{
+    struct inbox *in = arg;
+
+    if (in->closed)
+        return;
+    e = inbox_answer(in, reply, e);
+    if (e->class == ERR_NONE)
+        queue_confirm_ask(in->confirm, on_confirmed, in);
+    else
+        on_confirmed(in, e);
 }
 
 static void push(struct inbox *in, const char *id, const char *raw, size_t len)
@@ -121,6 +135,8 @@ static void kick(struct inbox *in)
 {
     struct drain *d = &in->drain;
 
+    if (in->settings->redis_wait && in->refusing)
+        return; /* each try would leave an entry there: the probe finds out */
     if (d->busy || in->closed || uv_is_active((uv_handle_t *)&d->timer) ||
         !redis_is_up(in->redis) || !spool_count(in->spool))
         return;

@@ -28,6 +28,7 @@ struct inbox {
     const struct settings *settings;
     struct redis *redis;
     struct queue *queue; /* for the names of its keys */
+    struct queue_confirm *confirm;
     struct spool *spool;
     bool refusing;            /* Redis has answered the last push with an error */
     enum err_class told_down; /* what the log said of the connection; ERR_NONE: up */

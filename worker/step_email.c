@@ -8,10 +8,13 @@
 #include "log.h"
 #include "mail.h"
 #include "mem.h"
+#include "queue_confirm.h"
 #include "settings.h"
 #include "smtp.h"
 #include "step.h"
 #include "when.h"
+
+#define REPLICA_PAUSE_MS 1000 /* of a job whose intent was not confirmed */
 
 static void log_ambiguous(struct task *t, const char *why)
 {
@@ -92,10 +95,9 @@ static void on_sent(void *arg, const struct smtp_result *result)
         task_resume(t, conclude(t));
 }
 
-static void on_intent(struct task *t)
+/* The intent is durable. */
+static void let_go(struct task *t)
 {
-    CRASH_POINT("email.intent");
-    t->job.frozen = true;
     if (!t->smtp) {
         task_resume(t, conclude(t));
         return;
@@ -108,6 +110,81 @@ static void on_intent(struct task *t)
     (void)err_set(&t->mail_err, ERR_CANCELLED, 0,
                   "the lease was nearly over before the mail could leave");
     task_resume(t, conclude(t));
+}
+
+/* ---- replicas that have to know of an intent ---- */
+
+/* A lane of this worker alone: all of them find out at the same moment. */
+static void note_replicas(struct worker *w, const struct err *e)
+{
+    enum lane_event event = lane_report(&w->replica_lane, e, worker_loop_ms(w));
+    struct log_line l;
+
+    if (event != LANE_CLOSED && event != LANE_OPENED)
+        return;
+    log_begin(&l, LOG_WARN, event == LANE_CLOSED ? "lane_closed" : "lane_opened");
+    log_str(&l, "lane", w->replica_lane.name);
+    if (event == LANE_CLOSED)
+        log_err(&l, e);
+    log_end(&l);
+}
+
+/* Otherwise each job would have a mail server wait for content that does not come. The
+ * first after an interval tries. */
+static bool replicas_are_away(struct task *t)
+{
+    struct lane *l = &t->worker->replica_lane;
+    int64_t now_ms = worker_loop_ms(t->worker);
+
+    if (lane_is_open(l))
+        return false;
+    t->snooze_ms = lane_left_ms(l, now_ms);
+    t->err = l->why;
+    if (t->snooze_ms)
+        return true;
+    l->closed_until_ms = now_ms + l->interval_ms;
+    l->probing = true;
+    return false;
+}
+
+/* A failover now could forget the intent: nothing leaves, and no attempt is counted. */
+static void put_off(struct task *t, const struct err *e)
+{
+    step_email_abandon(t);
+    t->err = *e;
+    t->snooze_ms = REPLICA_PAUSE_MS;
+    queue_write_del(&t->dirty, "i:email");
+    task_resume(t, OUTCOME_FAILED);
+}
+
+static void on_confirmed(void *arg, const struct err *e)
+{
+    const struct err fine = {.class = ERR_NONE};
+    struct task *t = arg;
+
+    if (t->worker->closing)
+        return; /* the job is left to the lease */
+    (void)task_call_again(t, &fine);
+    note_replicas(t->worker, e);
+    if (e->class == ERR_NONE || !t->smtp)
+        let_go(t);
+    else
+        put_off(t, e);
+}
+
+static void ask_replicas(struct task *t)
+{
+    queue_confirm_ask(t->worker->confirm, on_confirmed, t);
+}
+
+static void on_intent(struct task *t)
+{
+    CRASH_POINT("email.intent");
+    t->job.frozen = true;
+    if (t->worker->settings->redis_wait)
+        task_call(t, ask_replicas);
+    else
+        let_go(t);
 }
 
 static void on_ready(void *arg)
@@ -201,6 +278,8 @@ static enum outcome mail_it(struct task *t)
 
 enum outcome step_email(struct task *t)
 {
+    if (replicas_are_away(t))
+        return OUTCOME_FAILED;
     /* Before a former intent is counted: while the lane is closed it stays as it is. */
     return task_lane(t, &t->worker->smtp_lane, mail_it);
 }

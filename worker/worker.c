@@ -14,6 +14,7 @@
 #include "identity.h"
 #include "log.h"
 #include "mem.h"
+#include "queue_confirm.h"
 #include "queue_lua.h"
 #include "settings.h"
 #include "slack.h"
@@ -495,6 +496,7 @@ int worker_start(struct worker *w, struct err *e)
     w->smtp = smtp_new(&smtp);
     w->smtp_lane = (struct lane){.name = "smtp", .interval_ms = probe_ms};
     w->gitlab_lane = (struct lane){.name = "gitlab", .interval_ms = probe_ms};
+    w->replica_lane = (struct lane){.name = "replicas", .interval_ms = probe_ms};
     identity_make(w->wid, sizeof w->wid, w->host_name, sizeof w->host_name);
     w->follow = follow_new(w);
     worker_lag_start(&w->lag, w->loop);
@@ -506,6 +508,7 @@ int worker_start(struct worker *w, struct err *e)
     w->wait_inbox = connect_redis(w, "stopgap-worker-inbox", false);
     w->wait_pending = connect_redis(w, "stopgap-worker-pending", false);
     w->queue = queue_new(w->redis, s, w->wid);
+    w->confirm = queue_confirm_new(w->redis, s->redis_wait);
     return uv_timer_start(&w->beat_timer, on_beat_timer, (uint64_t)(s->lease_ms / 5),
                           (uint64_t)(s->lease_ms / 5));
 }
@@ -571,6 +574,7 @@ bool worker_close(struct worker *w)
     task_drop_all(w);
     follow_free(w->follow);
     teller_free(w->teller);
+    queue_confirm_free(w->confirm);
     queue_free(w->queue);
     return all;
 }

@@ -50,12 +50,13 @@ struct worker {
     struct http *tell_http;  /* of the two below: what they do is nobody else's worry */
     struct slack *slack;     /* NULL: not set up */
     struct zendesk *zendesk; /* the same */
-    struct lane smtp_lane, gitlab_lane;
+    struct lane smtp_lane, gitlab_lane, replica_lane;
     /* Reading tickets, and telling: a limit on one is none on the others. */
     struct lane zendesk_lane, note_lane, slack_lane;
     struct err zendesk_why; /* ticket.c: its last trouble */
     int64_t zendesk_down_ms,
         zendesk_failed_ms; /* since when, last; loop clock, 0: up */
+    struct queue_confirm *confirm;
     struct follow *follow;
     struct teller *teller;
 

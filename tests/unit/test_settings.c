@@ -158,7 +158,6 @@ static const struct {
     {"STOPGAP_REDIS_URL", "unix:///run/x?x=1", "only ?db=N"},
     {"STOPGAP_REDIS_URL", "redis-sentinel://a,b:0/m", "no valid port"},
     {"STOPGAP_REDIS_URL", "redis-sentinel://a,b:2", "name of the master set"},
-    {"STOPGAP_REDIS_WAIT", "1", "not in this version yet; allowed: 0"},
     {"STOPGAP_QUEUE", "a b", "1 to 64 of"},
     {"STOPGAP_QUEUE", "a{b}", "1 to 64 of"},
     {"STOPGAP_CONCURRENCY", "0",
