@@ -75,6 +75,7 @@ static const struct family {
     {"failed", false, NULL, NULL},
     {"done", false, NULL, NULL},
     {"follow", false, NULL, NULL},
+    {"tell:", true, NULL, NULL},
     {"workers", false, NULL, NULL},
     {"paused", false, NULL, NULL},
     {"stat", false, NULL, NULL},

@@ -30,6 +30,7 @@
 #define REDIS_TIMEOUT_MS 5000 /* a silent server is given up after this */
 #define LANE_INTERVAL_MS 30000
 #define ZENDESK_TIMEOUT_MS 15000
+#define REPLICAS_MS 5000 /* the same; they are near */
 #define TRIM_EVERY_BEATS 30
 #define CLOSE_TURNS 100 /* of the loop at the end, and between two of them: */
 #define CLOSE_TURN_MS 5
@@ -496,7 +497,7 @@ int worker_start(struct worker *w, struct err *e)
     w->smtp = smtp_new(&smtp);
     w->smtp_lane = (struct lane){.name = "smtp", .interval_ms = probe_ms};
     w->gitlab_lane = (struct lane){.name = "gitlab", .interval_ms = probe_ms};
-    w->replica_lane = (struct lane){.name = "replicas", .interval_ms = probe_ms};
+    w->replica_lane = (struct lane){.name = "replicas", .interval_ms = REPLICAS_MS};
     identity_make(w->wid, sizeof w->wid, w->host_name, sizeof w->host_name);
     w->follow = follow_new(w);
     worker_lag_start(&w->lag, w->loop);

@@ -133,3 +133,30 @@ def test_late_is_said_once_and_closed(queue, start_worker, smtp, gitlab, until):
     queue.only("done")
     until(lambda: gitlab.issue(title="[Failed]")["state"] == "closed", "the late issue closed")
     assert len(gitlab.issues("[Failed]")) == 1
+
+
+@pytest.mark.parametrize("words,mails", [(["--mail-arrived"], 1), (["--redo", "email"], 2)])
+def test_hold_when_the_worker_died_in_the_gap(queue, start_worker, smtp, gitlab, ctl, until,
+                                              words, mails):
+    """Nobody knows whether the mail left: the job is held, with its issue, until one
+    command says how to go on; the issue is closed then."""
+    smtp.on(ADDRESS, hold_dot=True)
+    first = start_worker(STOPGAP_ON_AMBIGUOUS="hold")
+    queue.push()
+    until(lambda: smtp.dots, "a mail on its way")
+    first.kill()
+    smtp.forget(ADDRESS)
+    smtp.release()
+    start_worker(STOPGAP_ON_AMBIGUOUS="hold")
+    queue.settled(1)
+    job_id, record = queue.only("failed")
+    assert (record["err_class"], record["ambiguous"]) == ("ambiguous", "1")
+    issue = until(lambda: gitlab.issues("[Failed]"), "the failure issue")[0]
+    assert issue["state"] == "opened" and "--redo email" in issue["description"]
+    assert "--mail-arrived" in ctl.run("requeue", job_id, status=1).err
+    assert len(smtp.mails_to()) == 1
+    ctl.run("requeue", job_id, *words)
+    queue.wait_state(job_id, "done")
+    assert len(smtp.mails_to()) == mails
+    until(lambda: gitlab.issues("[Failed]")[0]["state"] == "closed", "its issue is closed")
+    assert len(gitlab.issues("[Success]")) == 1
