@@ -10,7 +10,7 @@ BUILD ?= build$(if $(SAN),-$(SAN))$(if $(CRASH),-crash)
 PKGS := libuv hiredis libcurl jansson libsodium openssl libidn2
 PKG_CONFIG ?= pkg-config
 
-ifeq ($(filter clean help lint,$(MAKECMDGOALS)),)
+ifeq ($(filter clean help lint zendesk-app app-browser,$(MAKECMDGOALS)),)
   ifneq ($(shell $(PKG_CONFIG) --exists $(PKGS) && echo yes),yes)
     $(error Development packages are missing: ./scripts/test.sh installs them, or see README.md. Wanted: $(PKGS))
   endif
@@ -59,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -175,6 +175,17 @@ recovery: all
 storm: all
 	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/storm.py $(STORM)
 
+# The sidebar app as a zip; RECEIVER=https://HOST: the only host that gets its token.
+RECEIVER ?=
+zendesk-app:
+	$(Q)scripts/check-app
+	$(Q)scripts/build-app $(BUILD)/stopgap-zendesk-app.zip $(RECEIVER)
+
+# The app in a real browser, in a page that speaks the SDK's protocol; pictures of each
+# state go into build/app-browser/. Needs node, npm and chromium.
+app-browser: zendesk-app
+	$(Q)tests/app/browser/run $(BUILD)/stopgap-zendesk-app.zip $(BUILD)/app-browser
+
 lint:
 	$(Q)./scripts/lint
 
@@ -197,6 +208,8 @@ help:
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make bench-webhook what a delivery costs; BENCH_ARGS as above'
+	@echo 'make zendesk-app the sidebar app as a zip; RECEIVER=https://HOST of the receiver'
+	@echo 'make app-browser the app in a real browser (needs npm and chromium)'
 	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'
 	@echo 'make fuzz       fuzz targets, built with clang into build-fuzz/'
 	@echo 'make fuzz-smoke each fuzz target on its corpus for FUZZ_SECONDS (5)'
