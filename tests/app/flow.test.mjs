@@ -259,11 +259,34 @@ test('a corrected address is a user of Zendesk, who becomes the requester', asyn
 
 test('two agents at once: the second learns that there is no second license', async () => {
   const w = new World();
-  w.jobs[4711] = w.done();
   await w.open();
-  w.flow.again();
   await w.fill();
+  w.jobs[4711] = w.done();
   await w.press('send', 14000);
+  assert.equal(w.state.screen, 'duplicate');
+});
+
+test('another agent\'s license is not taken for ours', async () => {
+  const w = new World();
+  await w.open();
+  await w.fill();
+  w.jobs[4711] = w.done();
+  await w.press('send', 2000);
+  assert.equal(w.state.screen, 'running');
+  w.jobs[4711] = w.done({ job_id: 'job2' });
+  await w.clock.pass(1000);
+  assert.deepEqual([w.state.screen, w.state.job.id], ['done', 'job2']);
+});
+
+test('nor an old one, when the receiver could not be asked before', async () => {
+  const w = new World();
+  w.broken = ({ url }) => url.startsWith('https://') && fail(503, { error: 'away' });
+  await w.open();
+  await w.fill();
+  await w.press('send', 1000);
+  w.broken = null;
+  w.jobs[4711] = w.done({ updated_ms: NOW - DAY });
+  await w.clock.pass(30000);
   assert.equal(w.state.screen, 'duplicate');
 });
 

@@ -15,6 +15,7 @@ const OFTEN = 20;
 const SELDOM_MS = 15000;
 const LATE_MS = 60000; // so long it is no surprise
 const STOP_MS = 600000;
+const SKEW_MS = 300000; // between this clock and the receiver's
 const UNSEEN_MS = 12000; // by then a trigger has fired, and a duplicate was recognised
 
 export class Flow {
@@ -131,8 +132,9 @@ export class Flow {
     const { form, requesterId } = this.state;
     const note = this.note();
     this.watching++;
-    this.set({ screen: 'running', job: null, phase: 'sending.fields', before: this.state.job,
-      resending: false });
+    this.set({ screen: 'running', job: null, phase: 'sending.fields', earlier: this.state.job,
+      before: null, resending: false });
+    this.set({ before: await this.asItStands() });
     const written = await this.ticket.write(this.ticketId, {
       ...form, requesterId, note: note === this.written ? '' : note });
     if (written.status !== 200) return this.notSent('notsent.write', whyZendesk(written));
@@ -145,6 +147,12 @@ export class Flow {
     return this.watch((job) => compare(job, this.state.before));
   }
 
+  // The ticket's job at this moment: another agent may have been quicker than we look.
+  async asItStands() {
+    const found = await this.status.ofTicket(this.ticketId);
+    return found.fault ? { sinceMs: this.clock.now() - SKEW_MS } : found.job ?? null;
+  }
+
   note() {
     const { form, correcting, job } = this.state;
     if (correcting) {
@@ -155,14 +163,14 @@ export class Flow {
   }
 
   notSent(key, why) {
-    this.set({ screen: 'notsent', trouble: { key, why }, job: this.state.before });
+    this.set({ screen: 'notsent', trouble: { key, why }, job: this.state.earlier });
   }
 
   async resend() {
     if (this.state.screen === 'running') return;
     const before = this.state.job;
     this.watching++;
-    this.set({ screen: 'running', phase: 'running.resend', before, job: null, resending: true });
+    this.set({ screen: 'running', phase: 'running.resend', earlier: before, job: null, resending: true });
     const key = `app-${before.id}-${this.clock.now()}`;
     const { wish, fault } = await this.status.resend(before.id, this.agent.email, key);
     if (!wish) return this.notSent('notsent.resend', whyReceiver(fault));

@@ -60,9 +60,11 @@ export function webUrl(text) {
 export const ended = (job) => ENDED.includes(job.state);
 export const alive = (job, now) => job.state === 'done' && job.endsMs > now;
 
-// Is `job` what became of our press? before: the ticket's job then; null if there was none.
+// Is `job` what became of our press? before: the ticket's job then; null if there was none;
+// {sinceMs} if that could not be asked: then what ended before it is not ours.
 // ours, same (nothing new to be seen) or again (the one that had failed, failed anew).
 export function compare(job, before) {
+  if (before?.sinceMs) return ended(job) && job.updatedMs < before.sinceMs ? 'same' : 'ours';
   if (!before || job.id !== before.id) return 'ours';
   if (job.state !== before.state || !ended(job)) return 'ours';
   return job.updatedMs > before.updatedMs && job.state === 'failed' ? 'again' : 'same';

@@ -19,7 +19,7 @@ export class View {
     this.place.setAttribute('aria-busy', String(state.screen === 'loading'));
     if (state.screen === 'form' && !moved && state.filled === this.filled) this.form.update(state);
     else this.draw(state, moved);
-    this.drawRest(state);
+    this.drawBelow(state);
     this.screen = state.screen;
     this.filled = state.filled;
     if (moved && !first) this.place.querySelector('h2')?.focus();
@@ -30,7 +30,7 @@ export class View {
     if (!moved && drawn === this.drawn) return;
     this.drawn = drawn;
     this.body ??= el('div', {});
-    if (!this.body.isConnected) this.place.replaceChildren(this.body, this.rest = el('div', {}));
+    if (!this.body.isConnected) this.place.replaceChildren(this.body, this.below = el('div', {}));
     if (state.screen === 'form') {
       this.form = formView(this.texts, this.flow, state);
       replace(this.body, [this.troubleOf(state), this.endedOf(state), this.form.node]);
@@ -41,12 +41,12 @@ export class View {
   }
 
   // What stands under every screen.
-  drawRest(state) {
+  drawBelow(state) {
     const drawn = JSON.stringify([state.screen, state.others, state.slow, state.ticket]);
-    if (drawn === this.restDrawn) return;
-    this.restDrawn = drawn;
+    if (drawn === this.drawnBelow) return;
+    this.drawnBelow = drawn;
     const { texts } = this;
-    replace(this.rest, [
+    replace(this.below, [
       state.slow && el('p', { class: 'hint', role: 'status' }, texts.say('slow')),
       state.others?.length > 0 && state.screen !== 'running' && el('section', { class: 'callout' },
         el('h3', {}, texts.say('others.heading')), el('ul', {}, state.others.map((other) =>
