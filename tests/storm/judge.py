@@ -6,6 +6,7 @@ from collections import Counter
 
 import outside
 from testenv import keyspace
+from testenv.ctl import Ctl
 
 # A job may end so when its workers die again and again, and says so in its issue.
 MAY_FAIL = {"poison", "ambiguous"}
@@ -50,6 +51,8 @@ def judge(storm):
     workers = [w for s in storm.slots for w in s.all]
     doubts = Counter(line["job"] for w in workers for line in w.lines(event="ambiguous"))
     wrong = [*keyspace.complaints(storm.client, prefix)]
+    wrong += [f"fsck found {f}" for f in
+              Ctl({"STOPGAP_REDIS_URL": storm.redis.url}).json("fsck", status=None)["findings"]]
     wrong += _submissions(storm, jobs)
     for job_id in {*books.mails, *books.issues} - set(jobs):
         wrong.append(f"{job_id} is known outside only")
