@@ -278,6 +278,16 @@ test('another agent\'s license is not taken for ours', async () => {
   assert.deepEqual([w.state.screen, w.state.job.id], ['done', 'job2']);
 });
 
+test('a correction that is long under way is no duplicate', async () => {
+  const w = new World();
+  w.jobs[4711] = w.done();
+  await w.open();
+  await w.press('correct');
+  await w.fill({ users: '30', reason: 'miscounted' });
+  await w.press('send', 30000);
+  assert.deepEqual([w.state.screen, w.state.trouble.key], ['late', 'late.unseen']);
+});
+
 test('nor an old one, when the receiver could not be asked before', async () => {
   const w = new World();
   w.broken = ({ url }) => url.startsWith('https://') && fail(503, { error: 'away' });
@@ -304,7 +314,7 @@ test('a license that has ended does not stand in the way', async () => {
   const w = new World();
   w.jobs[4711] = w.done({ expires_ms: NOW - DAY });
   await w.open();
-  assert.equal(w.state.screen, 'form');
+  assert.deepEqual([w.state.screen, w.state.pastMs], ['form', NOW - DAY]);
 });
 
 test('other live licenses of the address', async () => {

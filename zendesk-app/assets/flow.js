@@ -56,7 +56,8 @@ export class Flow {
   open(found) {
     const job = found.job ?? null;
     const trouble = found.fault ? { key: 'down.text', why: whyReceiver(found.fault) } : null;
-    this.set({ job, trouble });
+    const past = job?.state === 'done' && !alive(job, this.clock.now());
+    this.set({ job, trouble, pastMs: past ? job.endsMs : 0 });
     if (job && !ended(job)) return this.follow(job, 0);
     if (job && alive(job, this.clock.now())) return this.set({ screen: 'licensed' });
     if (job && job.state === 'failed') return this.set({ screen: 'failed' });
@@ -236,7 +237,7 @@ export class Flow {
       this.notSent('notsent.trigger', null);
       return true;
     }
-    if (verdict === 'same' && tags?.includes(QUEUED) && alive(job, this.clock.now())) {
+    if (verdict === 'same' && !this.state.correcting && tags?.includes(QUEUED) && alive(job, this.clock.now())) {
       this.set({ screen: 'duplicate', job, correcting: null });
       return true;
     }

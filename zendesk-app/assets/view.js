@@ -88,9 +88,9 @@ export class View {
       said(this.texts, trouble.key, { why: this.whyText(trouble.why) }));
   }
 
-  endedOf({ job }) {
-    return job?.state === 'done' && job.endsMs > 0 && el('p', { class: 'hint' },
-      said(this.texts, 'licensed.ended', { end: moment(job.endsMs) }));
+  endedOf({ pastMs }) {
+    return pastMs > 0 && el('p', { class: 'hint' },
+      said(this.texts, 'licensed.ended', { end: moment(pastMs) }));
   }
 
   button(name, kind) {

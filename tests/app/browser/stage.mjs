@@ -57,7 +57,7 @@ export class Stage {
 
   // A page with the app in it, on this world.
   async play(world, { width = 340, scheme = 'light', at } = {}) {
-    const context = await this.browser.newContext({ viewport: { width, height: 900 }, reducedMotion: 'reduce' });
+    const context = await this.browser.newContext({ viewport: { width, height: 1200 }, reducedMotion: 'reduce' });
     const page = await context.newPage();
     const errors = [];
     page.on('console', (m) => m.type() === 'error' && !/status of 404|ERR_/.test(m.text()) && errors.push(m.text()));
