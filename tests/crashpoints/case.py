@@ -15,15 +15,16 @@ from testenv import keyspace, process
 from testenv.worker import Worker
 
 KILLED = 137  # how a program ends at its crash point
-HOLD_MS = 180000  # how long a follow-up is its worker's (worker/follow.c)
+HOLD_MS = 300000  # no follow-up is its worker's for longer (worker/follow.c, teller.c)
 DEADLINE_S = 60.0
 
 
 class Stand:
     """The servers."""
 
-    def __init__(self, folder, redis, smtp, gitlab, key):
-        self.folder, self.redis, self.smtp, self.gitlab, self.key = folder, redis, smtp, gitlab, key
+    def __init__(self, folder, redis, smtp, gitlab, slack, key):
+        self.folder, self.redis, self.key = folder, redis, key
+        self.smtp, self.gitlab, self.slack = smtp, gitlab, slack
         self.numbers = itertools.count(1)
 
     def issues(self, domain):
@@ -62,6 +63,8 @@ class Case:
             "STOPGAP_MAX_PER_AGENT": "0", "STOPGAP_MAX_PER_DAY": "0",
             "STOPGAP_MAX_AMBIGUOUS": "4", "STOPGAP_CONCURRENCY": "1",
             "STOPGAP_SMTP_CONNECTIONS": "1", "CRASH_LOG": self.log, **settings}
+        if scenario.told:
+            self.env["STOPGAP_SLACK_WEBHOOK_URL"] = stand.slack.url
 
     def __str__(self):
         where = ", then ".join(f"{point} x{n}" for point, n in self.deaths)
@@ -155,16 +158,16 @@ class Case:
             f"{self}: exit status {status}:\n{self.worker.text()}"
         self.worker.killed = True
         self.died.append(self.deaths[len(self.died)][0])
-        key = self.prefix + "follow"
-        for member, score in self.client.zrange(key, 0, -1, withscores=True):
-            self.client.zadd(key, {member: score - HOLD_MS}, xx=True)  # its hold is over
+        for key in (self.prefix + "follow", self.prefix + "tell:slack"):
+            for member, score in self.client.zrange(key, 0, -1, withscores=True):
+                self.client.zadd(key, {member: score - HOLD_MS}, xx=True)  # its hold is over
         self.start()
 
     def at_rest(self, ended):
         with self.client.pipeline(transaction=True) as p:  # one moment's picture
             for name in ("done", "failed"):
                 p.zcard(self.prefix + name)
-            for name in ("inbox", "pending", "solo", "delayed", "follow"):
+            for name in ("inbox", "pending", "solo", "delayed", "follow", "tell:slack"):
                 p.exists(self.prefix + name)
             done, failed, *waiting = p.execute()
         return done + failed == ended and not any(waiting)
@@ -216,12 +219,20 @@ class Case:
         for mail in self.stand.mails(self.domain):
             mails.setdefault(mail.data.split(b"X-Stopgap-Job: ")[1][:26].decode(), []).append(mail)
         records = dict(self.records())
+        yield from self.judge_told(records)
         for job_id in {*issues, *mails} - set(records):
             yield f"{job_id} is known outside only"
         for job_id, record in records.items():
             for words in self.judge_job(job_id, record, issues.get(job_id, []),
                                         mails.get(job_id, [])):
                 yield f"{job_id}: {words}"
+
+    def judge_told(self, records):
+        """Slack knows no repeats: who dies before its answer is saved tells once more."""
+        counted = Counter(i for text in self.stand.slack.messages for i in records if i in text)
+        for job_id in records if self.scenario.told else ():
+            if not 1 <= counted[job_id] <= 1 + len(self.died):
+                yield f"{job_id} was told {counted[job_id]} times"
 
     @staticmethod
     def job_of(description):

@@ -10,6 +10,7 @@ from case import Case, Stand
 from testenv.ctl import Ctl
 from testenv.gitlab import GitLab
 from testenv.redis import Redis
+from testenv.slack import Slack
 from testenv.smtp import Smtp
 
 FULL = os.environ.get("CRASHPOINTS") == "full"
@@ -22,7 +23,8 @@ SECOND_LIFE = {"reap_worker": ("redis.sent.save", 1), "find": ("gitlab.sent.crea
 NOT_IN_DOUBT = {"smtp.before", "smtp.sent", "smtp.ready", "smtp.half", "email.intent"}
 
 # How often a worker looks for work differs from run to run.
-VARY = {"beat", "trim", "take", "follow_take", "follow_done", "disown", "lane"}
+VARY = {"beat", "trim", "take", "follow_take", "follow_done", "disown", "lane",
+        "tell_take", "fsck"}
 
 
 def comes_to(point, n):
@@ -42,7 +44,9 @@ def stand():
         stack.callback(smtp.stop)
         gitlab = GitLab()
         stack.callback(gitlab.stop)
-        yield Stand(folder, redis, smtp, gitlab, key)
+        slack = Slack()
+        stack.callback(slack.stop)
+        yield Stand(folder, redis, smtp, gitlab, slack, key)
         assert smtp.faults == []
 
 

@@ -44,6 +44,12 @@ def resend(case):
         case.ctl("resend", job_id)
 
 
+def fsck(case):
+    """One is left where it no longer is."""
+    case.client.zadd(case.prefix + "delayed", {case.mailed()[0]: 1})
+    case.ctl("fsck", "--repair")
+
+
 def discard(case):
     for job_id in case.failed_in("validate"):
         case.ctl("discard", job_id)
@@ -71,6 +77,7 @@ class Scenario:
     name: str
     phases: list  # (function, how many jobs have ended after it)
     by_people: tuple = ()  # scripts whose points are passed by stopgapctl
+    told: bool = False  # in Slack
 
 
 SCENARIOS = [
@@ -81,6 +88,8 @@ SCENARIOS = [
              by_people=("requeue", "resend", "discard")),
     Scenario("claims", [(lost_claim, n) for n in TEN]),
     Scenario("slow", [(slow, 1)]),
+    Scenario("told", [(jobs, 10)], told=True),
+    Scenario("mended", [(jobs, 10), (fsck, 10)], by_people=("fsck",)),
     Scenario("closed", [(closed, 1)]),
 ]
 

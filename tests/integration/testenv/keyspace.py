@@ -55,7 +55,7 @@ def complaints(client, prefix="stopgap:{licenses}:", at_rest=True):
         elif name.startswith("log:"):
             if "job:" + name[4:] not in ttls:
                 wrong.append(f"{name} without its job")
-        elif not (name in STANDING or name.startswith(("job:", "proc:"))):
+        elif not (name in STANDING or name.startswith(("job:", "proc:", "tell:"))):
             wrong.append(f"{name} is nothing that docs/queue.md knows")
     for job_id, (state, owner) in _states(client, prefix, jobs):
         expected = "proc:" + (owner or "") if state == "active" else state
@@ -65,6 +65,9 @@ def complaints(client, prefix="stopgap:{licenses}:", at_rest=True):
             wrong.append(f"{job_id} is {state}, and has the owner {owner}")
     wrong += [f"{i} is in {where}, and has no record" for i, where in places.items()
               if "job:" + i not in ttls]
+    for name in (n for n in ttls if n.startswith("tell:")):
+        wrong += [f"{name} has {i}, which has no record" for i in client.zrange(prefix + name, 0, -1)
+                  if "job:" + i not in ttls]
     if at_rest:
         wrong += [f"{name} is there" for name in
                   [*hands, "inbox", "pending", "solo", "delayed", "follow"] if name in ttls]
