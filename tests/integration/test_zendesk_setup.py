@@ -64,6 +64,12 @@ def test_as_a_program(setup, zendesk):
     assert len(zendesk.state.triggers) == 2
 
 
+def test_prints_what_the_sidebar_app_is_told(setup, zendesk):
+    out = setup.run().out
+    for name, title in (("users", "users"), ("plan", "plan"), ("expired_on", "expired on")):
+        assert f"\nfield_{name}={zendesk.field_id('License: ' + title)}\n" in out
+
+
 def test_fields_are_for_agents_only(done, zendesk):
     fields = {f["title"]: f for f in zendesk.state.fields.values()}
     assert set(fields) == set(FIELDS)
