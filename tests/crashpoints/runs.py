@@ -24,7 +24,7 @@ NOT_IN_DOUBT = {"smtp.before", "smtp.sent", "smtp.ready", "smtp.half", "email.in
 
 # How often a worker looks for work differs from run to run.
 VARY = {"beat", "trim", "take", "follow_take", "follow_done", "disown", "lane",
-        "tell_take", "fsck"}
+        "tell_take", "tell_done", "show", "fsck"}
 
 
 def comes_to(point, n):

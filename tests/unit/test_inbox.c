@@ -656,15 +656,24 @@ static void one_that_does_not_read_holds_nobody_up(void **state)
     assert_int_equal(put_ends(f, 6), ERR_NONE);
 }
 
+struct disk {
+    uv_sem_t gate;
+    size_t waiting;
+};
+
 static void hang(uv_work_t *w)
 {
-    (void)uv_sem_wait(w->data);
+    struct disk *disk = w->data;
+
+    uv_sem_wait(&disk->gate);
 }
 
 static void hung(uv_work_t *w, int status)
 {
-    (void)w;
+    struct disk *disk = w->data;
+
     (void)status;
+    disk->waiting--;
 }
 
 /* A write that does not end keeps nobody from Redis when that is back meanwhile. */
@@ -672,11 +681,11 @@ static void the_disk_hangs(void **state)
 {
     struct fixture *f = *state;
     uv_work_t threads[16]; /* more than the pool has */
-    uv_sem_t disk;
+    struct disk disk = {.waiting = ARRAY_LEN(threads)};
 
     f->to_ping = LOADING;
     open_inbox(f);
-    assert_int_equal(uv_sem_init(&disk, 0), 0);
+    assert_int_equal(uv_sem_init(&disk.gate, 0), 0);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
         threads[i].data = &disk;
         (void)uv_queue_work(&f->loop, &threads[i], hang, hung);
@@ -687,11 +696,12 @@ static void the_disk_hangs(void **state)
     assert_int_equal(f->err.class, ERR_NONE);
     assert_int_equal(f->taken, 1);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
-        uv_sem_post(&disk);
+        uv_sem_post(&disk.gate);
     UNTIL(f, f->taken == 2); /* what the disk had after all */
     UNTIL(f, state_of(f).spooled == 0);
     assert_int_equal(f->told, 1);
-    uv_sem_destroy(&disk);
+    UNTIL(f, disk.waiting == 0);
+    uv_sem_destroy(&disk.gate);
 }
 
 /* --- views --- */
