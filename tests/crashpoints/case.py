@@ -15,7 +15,8 @@ from testenv import keyspace, process
 from testenv.worker import Worker
 
 KILLED = 137  # how a program ends at its crash point
-HOLD_MS = 300000  # no follow-up is its worker's for longer (worker/follow.c, teller.c)
+HOLD_MS = 180000  # how long a follow-up is its worker's (worker/follow.c)
+TELL_HOLD_MS = 300000  # the same of what people are told (worker/teller.c)
 DEADLINE_S = 60.0
 
 
@@ -158,9 +159,10 @@ class Case:
             f"{self}: exit status {status}:\n{self.worker.text()}"
         self.worker.killed = True
         self.died.append(self.deaths[len(self.died)][0])
-        for key in (self.prefix + "follow", self.prefix + "tell:slack"):
+        for name, hold in (("follow", HOLD_MS), ("tell:slack", TELL_HOLD_MS)):
+            key = self.prefix + name
             for member, score in self.client.zrange(key, 0, -1, withscores=True):
-                self.client.zadd(key, {member: score - HOLD_MS}, xx=True)  # its hold is over
+                self.client.zadd(key, {member: score - hold}, xx=True)  # its hold is over
         self.start()
 
     def at_rest(self, ended):
