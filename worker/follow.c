@@ -26,10 +26,11 @@ static void take(struct follow *f);
 
 void follow_report_ended(struct report *it)
 {
-    struct follow *f = it->worker->follow;
+    struct worker *w = it->worker;
+    struct follow *f = w->follow;
 
     if (it->probes)
-        it->worker->gitlab_lane.probing = false; /* whatever came of it was told */
+        w->gitlab_lane.probing = false; /* whatever came of it was told */
     job_done(&it->job);
     queue_write_done(&it->write);
     free(it->kind);
@@ -39,6 +40,7 @@ void follow_report_ended(struct report *it)
     free(it);
     f->under_way--;
     take(f);
+    worker_side_ended(w);
 }
 
 static int64_t closed_for_ms(const struct worker *w)
@@ -86,24 +88,29 @@ static void on_taken(void *arg, const struct queue_follows *batch, const struct 
     const struct worker *w = f->worker;
 
     f->taking = false;
-    if (e->class != ERR_NONE || f->stopped)
-        return; /* the next beat, or the end of their hold, says when something is due
-                 */
+    if (e->class != ERR_NONE || f->stopped) {
+        /* The next beat, or the end of their hold, says when something is due. */
+        worker_side_ended(f->worker);
+        return;
+    }
     for (size_t i = 0; i < batch->count; i++)
         begin(f, batch, i);
     if (batch->due_ms >= 0)
         follow_due(f, batch->due_ms - w->redis_offset_ms);
+    worker_side_ended(f->worker);
 }
 
 static void take(struct follow *f)
 {
+    struct worker *w = f->worker;
+    bool leaving = w->mode == WORKER_DRAINING && w->task_count == 0;
     struct err e;
 
-    if (f->stopped || f->taking || f->under_way >= FOLLOW_MOST ||
-        !f->worker->registered || closed_for_ms(f->worker))
+    if (f->stopped || leaving || f->taking || f->under_way >= FOLLOW_MOST ||
+        !w->registered || closed_for_ms(w))
         return;
-    f->taking = queue_follow_take(f->worker->queue, FOLLOW_MOST - f->under_way,
-                                  FOLLOW_HOLD_MS, on_taken, f, &e) == 0;
+    f->taking = queue_follow_take(w->queue, FOLLOW_MOST - f->under_way, FOLLOW_HOLD_MS,
+                                  on_taken, f, &e) == 0;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -147,6 +154,11 @@ struct follow *follow_new(struct worker *w)
     (void)uv_timer_init(w->loop, &f->timer); /* always 0 */
     f->timer.data = f;
     return f;
+}
+
+bool follow_busy(const struct follow *f)
+{
+    return f->taking || f->under_way > 0;
 }
 
 void follow_stop(struct follow *f)

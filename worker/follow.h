@@ -4,6 +4,7 @@
 #ifndef STOPGAP_FOLLOW_H
 #define STOPGAP_FOLLOW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct follow;
@@ -14,6 +15,9 @@ struct follow *follow_new(struct worker *w);
 /* Looks for due items now, or when one is due (loop clock; -1: not before told). */
 void follow_poke(struct follow *f);
 void follow_due(struct follow *f, int64_t at_ms);
+
+/* An item, or a claim of items, is under way. */
+bool follow_busy(const struct follow *f);
 
 /* Stops taking items and beginning anything for them; GitLab calls under way end by
  * themselves. */

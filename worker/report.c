@@ -9,47 +9,21 @@
 #include "issue.h"
 #include "log.h"
 #include "settings.h"
+#include "stray.h"
 #include "worker_lane.h"
 
 /* ---- ends of an item ---- */
-
-static void on_stray_closed(void *arg, const struct gitlab_result *r)
-{
-    struct report *it = arg;
-    struct log_line l;
-
-    log_begin(&l, r->err.class == ERR_NONE ? LOG_INFO : LOG_WARN, "stray_issue");
-    log_str(&l, "job", it->id);
-    log_int(&l, "iid", it->job.report_iid);
-    if (r->err.class != ERR_NONE)
-        log_err(&l, &r->err);
-    log_end(&l);
-    follow_report_ended(it);
-}
-
-/* Our hold had ended, and another worker made an issue of its own. */
-static void close_stray(struct report *it)
-{
-    struct buf title;
-
-    buf_init(&title, 2048);
-    issue_title(ISSUE_DUPLICATE, &it->job, &title);
-    gitlab_update(it->worker->gitlab, GITLAB_REPORT, it->job.report_iid, title.data,
-                  NULL, "close", on_stray_closed, it);
-    buf_done(&title);
-}
 
 static void on_settled(void *arg, enum queue_settled how, const struct err *e)
 {
     struct report *it = arg;
 
-    /* Else, whatever Redis said: the item is still there and comes again when its hold
-     * ends. */
+    /* Whatever Redis said: an item that is still there comes again when its hold ends.
+     */
     (void)e;
-    if (how == QUEUE_STRAY && it->created && it->worker->gitlab)
-        close_stray(it);
-    else
-        follow_report_ended(it);
+    if (how == QUEUE_STRAY && it->created)
+        stray_close(it->worker, GITLAB_REPORT, &it->job, it->job.report_iid);
+    follow_report_ended(it);
 }
 
 static void settle(struct report *it, int64_t delay_ms)

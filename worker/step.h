@@ -24,7 +24,4 @@ void step_email_abandon(struct task *t);
 /* The same for a task that shall end because of it: it is resumed. */
 void step_email_stop(struct task *t);
 
-/* An issue that this worker made but may not keep: closed as [Duplicate]. */
-void step_record_stray(struct worker *w, const struct job *job);
-
 #endif

@@ -3,11 +3,9 @@
  * creates, and believes "not there" only when GitLab can no longer be at work on the
  * lost request. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "gitlab.h"
 #include "issue.h"
-#include "log.h"
 #include "mem.h"
 #include "settings.h"
 #include "step.h"
@@ -119,33 +117,4 @@ static enum outcome find_or_create(struct task *t)
 enum outcome step_record(struct task *t)
 {
     return task_lane(t, &t->worker->gitlab_lane, find_or_create);
-}
-
-/* ---- an issue nobody will own ---- */
-
-static void on_stray_closed(void *arg, const struct gitlab_result *r)
-{
-    struct log_line l;
-    char *job_id = arg;
-
-    log_begin(&l, r->err.class == ERR_NONE ? LOG_INFO : LOG_WARN, "stray_issue");
-    log_str(&l, "job", job_id);
-    log_int(&l, "iid", r->iid);
-    if (r->err.class != ERR_NONE)
-        log_err(&l, &r->err);
-    log_end(&l);
-    free(job_id);
-}
-
-void step_record_stray(struct worker *w, const struct job *job)
-{
-    struct buf title;
-
-    if (!w->gitlab)
-        return; /* leaving: it stays [Pending], which nobody takes for a success */
-    buf_init(&title, 2048);
-    issue_title(ISSUE_DUPLICATE, job, &title);
-    gitlab_update(w->gitlab, GITLAB_RECORD, job->issue_iid, title.data, NULL, "close",
-                  on_stray_closed, mem_strdup(job->id));
-    buf_done(&title);
 }

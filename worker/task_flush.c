@@ -11,6 +11,7 @@
 #include "num.h"
 #include "settings.h"
 #include "step.h"
+#include "stray.h"
 
 /* ---- calls to Redis that survive its absence ---- */
 
@@ -77,7 +78,7 @@ static void on_late_flushed(void *arg, enum queue_saved saved, const char *issue
     log_end(&l);
     if (saved != QUEUE_LATE && t->late_step == STEP_RECORD &&
         !is_the_jobs_issue(t, issue))
-        step_record_stray(t->worker, &t->job);
+        stray_close(t->worker, GITLAB_RECORD, &t->job, t->job.issue_iid);
     flush_failed(t, OUTCOME_GONE);
 }
 

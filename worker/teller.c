@@ -59,7 +59,7 @@ static void ended(struct teller_item *it)
     free(it->event);
     free(it);
     take(c);
-    worker_task_ended(c->teller->worker);
+    worker_side_ended(c->teller->worker);
 }
 
 /* Slack cannot be asked what it has: what it was told is kept until Redis knows it. */
@@ -277,7 +277,7 @@ static void on_taken(void *arg, const struct queue_tell *t, const struct err *e)
             return;
         }
     }
-    worker_task_ended(w); /* it may be waiting for this, to leave */
+    worker_side_ended(w); /* it may be waiting for this, to leave */
 }
 
 static void take(struct teller_channel *c)

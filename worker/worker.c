@@ -207,7 +207,8 @@ static void begin_job(struct worker *w, const struct queue_batch *b, size_t i)
 static bool drained(const struct worker *w)
 {
     return w->mode == WORKER_DRAINING && w->task_count == 0 && !w->taking &&
-           !teller_busy(w->teller) && !w->closing;
+           w->strays == 0 && !follow_busy(w->follow) && !teller_busy(w->teller) &&
+           !w->closing;
 }
 
 static void on_taken(void *arg, const struct queue_batch *b, const struct err *e)
@@ -264,6 +265,12 @@ void worker_task_ended(struct worker *w)
         worker_stop(w);
     else
         pump(w);
+}
+
+void worker_side_ended(struct worker *w)
+{
+    if (drained(w))
+        worker_stop(w);
 }
 
 /* ---- the lease ---- */

@@ -62,6 +62,7 @@ struct worker {
 
     struct task *tasks; /* in flight */
     size_t task_count;
+    size_t strays;     /* issues that are being closed as duplicates */
     bool solo;         /* the one in flight runs alone */
     bool solo_waiting; /* such a job waits for us to be idle */
 
@@ -105,8 +106,11 @@ void worker_drain(struct worker *w);
 /* TSTP and CONT. */
 void worker_quiet(struct worker *w, bool quiet);
 
-/* A task, or what somebody is told, has ended: there may be room, or nothing left. */
+/* A task has ended: there may be room, or nothing left. */
 void worker_task_ended(struct worker *w);
+
+/* Something beside the tasks has ended: a worker that drains may have waited for it. */
+void worker_side_ended(struct worker *w);
 
 /* There may be jobs to take. */
 void worker_pump(struct worker *w);

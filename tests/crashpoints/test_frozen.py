@@ -7,7 +7,7 @@ import concurrent.futures
 import points
 import pytest
 from case import Case, Frozen
-from runs import FULL, NOT_IN_DOUBT, SECOND_LIFE, SIDE_BY_SIDE, judge, stand
+from runs import NOT_IN_DOUBT, SECOND_LIFE, SIDE_BY_SIDE, judge, stand
 from scenarios import FROZEN, SCENARIOS
 
 
@@ -22,9 +22,6 @@ def test_dies_in_its_second_life():
 def test_frozen_there(scenario):
     """Past its lease: what a zombie still does is no second [Success], and no second mail
     unless the content was on its way."""
-    if scenario is not FROZEN[0] and not FULL:
-        pytest.skip("failure issues of frozen workers are in doubt: docs/reliability.md; "
-                    "CRASHPOINTS=full, `make crashpoints`")
     with stand() as servers:
         first = Case(servers, scenario)
         assert first.run() == []

@@ -4,6 +4,8 @@ rules that an earlier attempt must not undo."""
 import json
 import signal
 
+import pytest
+
 P = "stopgap:{licenses}:"
 ADDRESS = "customer@example.com"
 
@@ -206,6 +208,31 @@ def test_claim_that_comes_after_the_drain_deadline(queue, start_worker, redis, u
     assert worker.wait() == 0
     _, record = queue.only()
     assert (record["state"], record["attempt"]) == ("queued", "0")
+
+
+@pytest.mark.parametrize("what", ["create", "stray"])
+def test_term_while_a_failure_issue_is_made(queue, start_worker, gitlab, until, what):
+    """The worker hears what became of it before it leaves, and closes its own if another
+    worker has made one meanwhile."""
+    worker = start_worker()
+    gitlab.fail_next("slow", seconds=600)
+    queue.push(users=0)
+    failed, _ = queue.settled(1).popitem()
+    until(lambda: gitlab.requests("POST", "/issues"), "its creation is under way")
+    if what == "stray":
+        queue.client.hset(P + "job:" + failed, "report_iid", "4711")
+    worker.term()
+    worker.wait_for(event="drain")
+    gitlab.release()
+    assert worker.wait() == 0
+    (issue,) = gitlab.issues()
+    kept = queue.client.hget(P + "job:" + failed, "report_iid")
+    if what == "stray":
+        assert kept == "4711"
+        assert issue["title"].startswith("[Duplicate]") and issue["state"] == "closed"
+        return
+    assert kept == str(issue["iid"]) and issue["state"] == "opened"
+    assert queue.client.zscore(P + "follow", "report " + failed) is None
 
 
 def test_follow_up_that_comes_after_the_drain_deadline(queue, start_worker, redis, smtp, gitlab,
