@@ -185,19 +185,6 @@ void license_trim(const char **text, size_t *len)
     }
 }
 
-void license_add_string(struct buf *out, const char *text)
-{
-    buf_addc(out, '"');
-    for (; *text; text++)
-        if (*text == '"' || *text == '\\')
-            buf_addf(out, "\\%c", *text);
-        else if ((unsigned char)*text < 0x20)
-            buf_addf(out, "\\u%04x", (unsigned)*text);
-        else
-            buf_addc(out, *text);
-    buf_addc(out, '"');
-}
-
 /* Cuts the next line off *text; in `line` without the white space around it. */
 static bool next_line(const char **text, size_t *len, const char **line, size_t *n)
 {

@@ -63,9 +63,6 @@ struct license_key {
 /* Moves both ends inwards past white space. */
 void license_trim(const char **text, size_t *len);
 
-/* A JSON string with its quotes. */
-void license_add_string(struct buf *out, const char *text);
-
 extern const struct license_format license_format_paseto;
 extern const struct license_format license_format_gitlab;
 

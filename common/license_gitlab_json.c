@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "license_value.h"
 #include "mem.h"
 #include "when.h"
 
@@ -20,8 +21,6 @@ struct attributes {
     int64_t notify_users_ms;
 };
 
-enum type { TYPE_TEXT, TYPE_DATE, TYPE_MOMENT, TYPE_NUMBER, TYPE_BOOL };
-
 /* In the order in which they are written. GitLab ignores restrictions that it does not
  * know; the four of ours make a license tell where it comes from. Never among them:
  * block_changes_at, which no trial has, and `id`, which GitLab takes for a number of
@@ -29,27 +28,27 @@ enum type { TYPE_TEXT, TYPE_DATE, TYPE_MOMENT, TYPE_NUMBER, TYPE_BOOL };
 static const struct attribute {
     const char *group; /* the object it is in; NULL: the outer one */
     const char *name;
-    enum type type;
+    enum license_value type;
     size_t offset;
     size_t size;
 } attributes[] = {
 #define AT(member)                                                                     \
     offsetof(struct attributes, member), sizeof(((struct attributes *)NULL)->member)
-    {NULL, "version", TYPE_NUMBER, AT(version)},
-    {"licensee", "Name", TYPE_TEXT, AT(licensee)},
-    {"licensee", "Company", TYPE_TEXT, AT(licensee)},
-    {"licensee", "Email", TYPE_TEXT, AT(claims.email)},
-    {NULL, "issued_at", TYPE_DATE, AT(claims.starts_ms)},
-    {NULL, "expires_at", TYPE_DATE, AT(claims.expires_ms)},
-    {NULL, "notify_admins_at", TYPE_DATE, AT(notify_admins_ms)},
-    {NULL, "notify_users_at", TYPE_DATE, AT(notify_users_ms)},
-    {"restrictions", "active_user_count", TYPE_NUMBER, AT(claims.users)},
-    {"restrictions", "plan", TYPE_TEXT, AT(claims.plan)},
-    {"restrictions", "trial", TYPE_BOOL, AT(claims.trial)},
-    {"restrictions", "stopgap_license_id", TYPE_TEXT, AT(claims.id)},
-    {"restrictions", "stopgap_ticket", TYPE_NUMBER, AT(claims.ticket_id)},
-    {"restrictions", "stopgap_issuer", TYPE_TEXT, AT(claims.issuer)},
-    {"restrictions", "stopgap_signed_at", TYPE_MOMENT, AT(claims.issued_ms)},
+    {NULL, "version", VALUE_NUMBER, AT(version)},
+    {"licensee", "Name", VALUE_TEXT, AT(licensee)},
+    {"licensee", "Company", VALUE_TEXT, AT(licensee)},
+    {"licensee", "Email", VALUE_TEXT, AT(claims.email)},
+    {NULL, "issued_at", VALUE_DATE, AT(claims.starts_ms)},
+    {NULL, "expires_at", VALUE_DATE, AT(claims.expires_ms)},
+    {NULL, "notify_admins_at", VALUE_DATE, AT(notify_admins_ms)},
+    {NULL, "notify_users_at", VALUE_DATE, AT(notify_users_ms)},
+    {"restrictions", "active_user_count", VALUE_NUMBER, AT(claims.users)},
+    {"restrictions", "plan", VALUE_TEXT, AT(claims.plan)},
+    {"restrictions", "trial", VALUE_BOOL, AT(claims.trial)},
+    {"restrictions", "stopgap_license_id", VALUE_TEXT, AT(claims.id)},
+    {"restrictions", "stopgap_ticket", VALUE_NUMBER, AT(claims.ticket_id)},
+    {"restrictions", "stopgap_issuer", VALUE_TEXT, AT(claims.issuer)},
+    {"restrictions", "stopgap_signed_at", VALUE_MOMENT, AT(claims.issued_ms)},
 #undef AT
 };
 
@@ -77,36 +76,6 @@ static struct attributes attributes_of(const struct license_claims *c)
     };
 }
 
-static int64_t number_at(const char *at)
-{
-    return *(const int64_t *)(const void *)at;
-}
-
-static void add_value(struct buf *out, enum type type, const char *at)
-{
-    char when[WHEN_TEXT_MAX];
-
-    switch (type) {
-    case TYPE_TEXT:
-        license_add_string(out, at);
-        break;
-    case TYPE_DATE:
-        when_format_date(when_day(number_at(at)), when);
-        license_add_string(out, when);
-        break;
-    case TYPE_MOMENT:
-        when_format_iso(number_at(at), when);
-        license_add_string(out, when);
-        break;
-    case TYPE_NUMBER:
-        buf_add_int(out, number_at(at));
-        break;
-    case TYPE_BOOL:
-        buf_adds(out, *(const bool *)(const void *)at ? "true" : "false");
-        break;
-    }
-}
-
 /* From one object into another; NULL: the outer one. */
 static void change_group(struct buf *out, const char *from, const char *to)
 {
@@ -131,50 +100,9 @@ void license_gitlab_json_write(const struct license_claims *c, struct buf *out)
             buf_addc(out, i ? ',' : '{');
         group = row->group;
         buf_addf(out, "\"%s\":", row->name);
-        add_value(out, row->type, (const char *)&a + row->offset);
+        license_value_add(out, row->type, (const char *)&a + row->offset);
     }
     buf_adds(out, group ? "}}" : "}");
-}
-
-static bool read_text(const json_t *value, char *at, size_t size)
-{
-    const char *text = json_string_value(value);
-
-    if (!text || strlen(text) >= size)
-        return false;
-    memcpy(at, text, strlen(text) + 1);
-    return true;
-}
-
-static bool read_date(const char *text, int64_t *out_ms)
-{
-    int64_t day;
-
-    if (!text || !when_parse_date(text, &day))
-        return false;
-    *out_ms = day * WHEN_DAY_MS;
-    return true;
-}
-
-static bool read_value(const json_t *value, const struct attribute *row, char *at)
-{
-    const char *text = json_string_value(value);
-
-    switch (row->type) {
-    case TYPE_TEXT:
-        return read_text(value, at, row->size);
-    case TYPE_DATE:
-        return read_date(text, (int64_t *)(void *)at);
-    case TYPE_MOMENT:
-        return text && when_parse_iso(text, (int64_t *)(void *)at);
-    case TYPE_NUMBER:
-        *(int64_t *)(void *)at = json_integer_value(value);
-        return json_is_integer(value);
-    case TYPE_BOOL:
-        *(bool *)(void *)at = json_is_true(value);
-        return json_is_boolean(value);
-    }
-    return false;
 }
 
 static int read_attributes(const json_t *root, struct attributes *a, struct err *e)
@@ -187,7 +115,7 @@ static int read_attributes(const json_t *root, struct attributes *a, struct err 
         if (!value)
             return err_set(e, ERR_INVALID, 0, "the attribute \"%s\" is missing",
                            row->name);
-        if (!read_value(value, row, (char *)a + row->offset))
+        if (!license_value_read(value, row->type, (char *)a + row->offset, row->size))
             return err_set(e, ERR_INVALID, 0, "the attribute \"%s\" does not read",
                            row->name);
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "license_value.h"
 #include "mem.h"
 #include "paseto.h"
 #include "when.h"
@@ -23,24 +24,23 @@ struct key {
     unsigned char public_half[PASETO_PUBLIC_LEN];
 };
 
-enum claim_type { CLAIM_TEXT, CLAIM_AUDIENCE, CLAIM_TIME, CLAIM_NUMBER, CLAIM_BOOL };
-
 /* The payload's members, in the order in which they are written. */
 static const struct claim {
     const char *name;
-    enum claim_type type;
+    enum license_value type;
     size_t offset;
     size_t size;
+    const char *fixed; /* what the text has to be; it is nowhere among the claims */
 } claims[] = {
 #define AT(member)                                                                     \
     offsetof(struct license_claims, member),                                           \
-        sizeof(((struct license_claims *)NULL)->member)
-    {"iss", CLAIM_TEXT, AT(issuer)},         {"sub", CLAIM_TEXT, AT(email)},
-    {"aud", CLAIM_AUDIENCE, 0, 0},           {"jti", CLAIM_TEXT, AT(id)},
-    {"iat", CLAIM_TIME, AT(issued_ms)},      {"nbf", CLAIM_TIME, AT(starts_ms)},
-    {"exp", CLAIM_TIME, AT(expires_ms)},     {"plan", CLAIM_TEXT, AT(plan)},
-    {"trial", CLAIM_BOOL, AT(trial)},        {"users", CLAIM_NUMBER, AT(users)},
-    {"ticket", CLAIM_NUMBER, AT(ticket_id)},
+        sizeof(((struct license_claims *)NULL)->member), NULL
+    {"iss", VALUE_TEXT, AT(issuer)},         {"sub", VALUE_TEXT, AT(email)},
+    {"aud", VALUE_TEXT, 0, 0, AUDIENCE},     {"jti", VALUE_TEXT, AT(id)},
+    {"iat", VALUE_MOMENT, AT(issued_ms)},    {"nbf", VALUE_MOMENT, AT(starts_ms)},
+    {"exp", VALUE_MOMENT, AT(expires_ms)},   {"plan", VALUE_TEXT, AT(plan)},
+    {"trial", VALUE_BOOL, AT(trial)},        {"users", VALUE_NUMBER, AT(users)},
+    {"ticket", VALUE_NUMBER, AT(ticket_id)},
 #undef AT
 };
 
@@ -151,35 +151,13 @@ static void set_times(struct license_claims *c, int64_t term_days)
     c->expires_ms = c->issued_ms + term_days * WHEN_DAY_MS;
 }
 
-static void add_value(struct buf *out, enum claim_type type, const char *at)
-{
-    char when[WHEN_TEXT_MAX];
-
-    switch (type) {
-    case CLAIM_TEXT:
-        license_add_string(out, at);
-        break;
-    case CLAIM_AUDIENCE:
-        license_add_string(out, AUDIENCE);
-        break;
-    case CLAIM_TIME:
-        when_format_iso(*(const int64_t *)(const void *)at, when);
-        license_add_string(out, when);
-        break;
-    case CLAIM_NUMBER:
-        buf_add_int(out, *(const int64_t *)(const void *)at);
-        break;
-    case CLAIM_BOOL:
-        buf_adds(out, *(const bool *)(const void *)at ? "true" : "false");
-        break;
-    }
-}
-
 static void write_payload(const struct license_claims *c, struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        const char *at = (const char *)c + claims[i].offset;
+
         buf_addf(out, "%s\"%s\":", i ? "," : "{", claims[i].name);
-        add_value(out, claims[i].type, (const char *)c + claims[i].offset);
+        license_value_add(out, claims[i].type, claims[i].fixed ? claims[i].fixed : at);
     }
     buf_addc(out, '}');
 }
@@ -249,35 +227,15 @@ static int check_token(const struct key *k, const struct paseto_token *t,
     return 0;
 }
 
-static bool read_text(const json_t *value, char *at, size_t size)
+static bool read_claim(const json_t *value, const struct claim *claim,
+                       struct license_claims *c)
 {
     const char *text = json_string_value(value);
 
-    if (!text || strlen(text) >= size)
-        return false;
-    memcpy(at, text, strlen(text) + 1);
-    return true;
-}
-
-static bool read_value(const json_t *value, const struct claim *claim, char *at)
-{
-    const char *text = json_string_value(value);
-
-    switch (claim->type) {
-    case CLAIM_TEXT:
-        return read_text(value, at, claim->size);
-    case CLAIM_AUDIENCE:
-        return text && strcmp(text, AUDIENCE) == 0;
-    case CLAIM_TIME:
-        return text && when_parse_iso(text, (int64_t *)(void *)at);
-    case CLAIM_NUMBER:
-        *(int64_t *)(void *)at = json_integer_value(value);
-        return json_is_integer(value);
-    case CLAIM_BOOL:
-        *(bool *)(void *)at = json_is_true(value);
-        return json_is_boolean(value);
-    }
-    return false;
+    if (claim->fixed)
+        return text && strcmp(text, claim->fixed) == 0;
+    return license_value_read(value, claim->type, (char *)c + claim->offset,
+                              claim->size);
 }
 
 static int read_claims(const json_t *root, struct license_claims *c, struct err *e)
@@ -288,7 +246,7 @@ static int read_claims(const json_t *root, struct license_claims *c, struct err 
         if (!value)
             return err_set(e, ERR_INVALID, 0, "the claim \"%s\" is missing",
                            claims[i].name);
-        if (!read_value(value, &claims[i], (char *)c + claims[i].offset))
+        if (!read_claim(value, &claims[i], c))
             return err_set(e, ERR_INVALID, 0, "the claim \"%s\" does not read",
                            claims[i].name);
     }

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "license.h"
+#include "license_fixture.h"
 #include "mem.h"
 #include "paseto.h"
 #include "secret.h"
@@ -23,40 +24,12 @@
     "F-ZdQFV4D9vLTcNQ"
 #define PUBLIC "k4.public.HOVqSMgv-ZFioUvFRGEmdOXWH7kxfmXUBVeA_by03DU"
 #define OTHER_PUBLIC "k4.public.YP43Vxpdbn0wsVFUzkqfuSxwyHCEj0zN8WJliAl_c_c"
-#define ID "01JD6Q5Z3K8V4N2M7P9R0T1W2X"
-#define NOW INT64_C(1769860800999) /* 2026-01-31T12:00:00.999Z */
-#define DAY INT64_C(86400000)
 #define BEGIN "-----BEGIN STOPGAP LICENSE-----\n"
 #define END "-----END STOPGAP LICENSE-----\n"
 
 static char folder[64];
 static char path[128];
 static char public_path[136];
-static struct license_key *key;
-static struct license_claims claims;
-static struct buf text;
-
-static void put(const char *file, const char *content, mode_t mode)
-{
-    int fd;
-
-    (void)unlink(file);
-    fd = open(file, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, content, strlen(content)), strlen(content));
-    assert_int_equal(fchmod(fd, mode), 0);
-    assert_int_equal(close(fd), 0);
-}
-
-static struct license_key *load(void)
-{
-    struct err e;
-    struct license_key *k = license_key_load(path, NULL, &e);
-
-    if (!k)
-        fail_msg("%s", e.text);
-    return k;
-}
 
 /* Every test starts with a key, claims and nothing signed. */
 static int setup(void **state)
@@ -67,11 +40,9 @@ static int setup(void **state)
         return -1;
     (void)snprintf(path, sizeof path, "%s/key", folder);
     (void)snprintf(public_path, sizeof public_path, "%s.pub", path);
-    put(path, SECRET "\n", 0600);
-    key = load();
-    license_claims_make(&claims, key, ID, "stopgap", "jane@example.com", 25, 4711, NOW,
-                        10);
-    buf_init(&text, LICENSE_TEXT_MAX);
+    put(path, SECRET "\n", strlen(SECRET "\n"), 0600);
+    key = load(path, NULL);
+    begin_license();
     return 0;
 }
 
@@ -83,34 +54,6 @@ static int teardown(void **state)
     (void)unlink(path);
     (void)unlink(public_path);
     return rmdir(folder);
-}
-
-static void sign(void)
-{
-    struct err e;
-
-    buf_reset(&text);
-    if (license_sign(key, &claims, &text, &e) != 0)
-        fail_msg("%s", e.text);
-}
-
-static void expect_words(const struct err *e, enum err_class class, const char *words)
-{
-    assert_int_equal(e->class, class);
-    if (!strstr(e->text, words))
-        fail_msg("\"%s\" does not say \"%s\"", e->text, words);
-}
-
-static void expect_invalid(const char *license, size_t len, const char *words)
-{
-    struct license_claims out = {.users = 77};
-    struct err e;
-
-    err_clear(&e);
-    if (license_verify(key, license, len, &out, &e) == 0)
-        fail_msg("taken; wanted: %s", words);
-    expect_words(&e, ERR_INVALID, words);
-    assert_int_equal(out.users, 77);
 }
 
 static void expect_valid(const char *license, size_t len)
@@ -576,7 +519,7 @@ static void test_wrong_key_files(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        put(path, cases[i].content, 0600);
+        put(path, cases[i].content, strlen(cases[i].content), 0600);
         expect_no_key(NULL, cases[i].words);
     }
 }
@@ -586,16 +529,16 @@ static void test_key_file_rules(void **state)
     char *huge = mem_new(20000, 1);
 
     (void)state;
-    put(path, SECRET "\n", 0640);
+    put(path, SECRET "\n", strlen(SECRET "\n"), 0640);
     expect_no_key(NULL, "chmod 600");
     memset(huge, 'k', 19999);
-    put(path, huge, 0600);
+    put(path, huge, strlen(huge), 0600);
     expect_no_key(NULL, "longer than");
     free(huge);
     assert_int_equal(unlink(path), 0);
     expect_no_key(NULL, "No such file");
-    put(path, "\r\n  " SECRET "  \r\n\r\n", 0400);
-    license_key_free(load());
+    put(path, "\r\n  " SECRET "  \r\n\r\n", strlen("\r\n  " SECRET "  \r\n\r\n"), 0400);
+    license_key_free(load(path, NULL));
 }
 
 static void test_passphrase_for_a_plain_key(void **state)
@@ -603,7 +546,7 @@ static void test_passphrase_for_a_plain_key(void **state)
     struct err e;
 
     (void)state;
-    put(public_path, "hush\n", 0600);
+    put(public_path, "hush\n", strlen("hush\n"), 0600);
     expect_no_key(public_path, "is not encrypted");
     assert_int_equal(unlink(public_path), 0);
     assert_null(license_key_load(path, public_path, &e));
@@ -618,7 +561,7 @@ static void test_public_key(void **state)
 
     (void)state;
     sign();
-    put(public_path, PUBLIC "\n", 0644);
+    put(public_path, PUBLIC "\n", strlen(PUBLIC "\n"), 0644);
     k = license_key_load_public(public_path, &e);
     assert_non_null(k);
     assert_string_equal(license_key_id(k), license_key_id(key));
@@ -644,7 +587,7 @@ static void test_wrong_public_keys(void **state)
     expect_words(&e, ERR_CONFIG, "No such file");
     assert_null(license_key_load_public(folder, &e));
     expect_words(&e, ERR_CONFIG, "directory");
-    put(public_path, "", 0644);
+    put(public_path, "", strlen(""), 0644);
     assert_null(license_key_load_public(public_path, &e));
     expect_words(&e, ERR_CONFIG, "holds nothing");
 }
@@ -667,7 +610,7 @@ static void test_keygen(void **state)
     assert_int_equal(license_keygen(path, "ed25519", 0, &e), 0);
     expect_mode(path, 0600);
     expect_mode(public_path, 0644);
-    k = load();
+    k = load(path, NULL);
     p = license_key_load_public(public_path, &e);
     assert_non_null(p);
     assert_string_equal(license_key_id(k), license_key_id(p));
@@ -684,9 +627,9 @@ static void test_keygen_never_overwrites(void **state)
     assert_int_equal(license_keygen(path, "ed25519", 0, &e), -1);
     expect_words(&e, ERR_CONFIG, "is there already");
     assert_int_equal(access(public_path, F_OK), -1);
-    license_key_free(load()); /* still the old one */
+    license_key_free(load(path, NULL)); /* still the old one */
     assert_int_equal(unlink(path), 0);
-    put(public_path, "mine", 0644);
+    put(public_path, "mine", strlen("mine"), 0644);
     assert_int_equal(license_keygen(path, "ed25519", 0, &e), -1);
     expect_words(&e, ERR_CONFIG, public_path);
     assert_int_equal(access(path, F_OK), -1);

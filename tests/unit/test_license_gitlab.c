@@ -20,15 +20,13 @@
 #include <sodium.h>
 
 #include "license.h"
+#include "license_fixture.h"
 #include "license_gitlab.h"
 #include "mail.h"
 #include "mem.h"
 #include "template.h"
 #include "when.h"
 
-#define ID "01JD6Q5Z3K8V4N2M7P9R0T1W2X"
-#define NOW INT64_C(1769860800999) /* 2026-01-31T12:00:00.999Z */
-#define DAY INT64_C(86400000)
 #define MINUTE INT64_C(60000)
 #define BEGIN "--------------------BEGIN GITLAB LICENSE--------------------\n"
 #define END "---------------------END GITLAB LICENSE---------------------\n"
@@ -43,34 +41,10 @@
 
 static char folder[64];
 static char path[128], public_path[136], pass_path[136], other_path[136];
-static struct license_key *key;
 static struct rsa_key *inner; /* the same, for looking into licenses */
 static EVP_PKEY *pkey;        /* the same, for other forms of it */
-static struct license_claims claims;
-static struct buf text;
 
 static const struct secret no_passphrase;
-
-static void put(const char *file, const char *content, size_t len)
-{
-    int fd;
-
-    (void)unlink(file);
-    fd = open(file, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, content, len), len);
-    assert_int_equal(close(fd), 0);
-}
-
-static struct license_key *load(const char *file, const char *passphrase_file)
-{
-    struct err e;
-    struct license_key *k = license_key_load(file, passphrase_file, &e);
-
-    if (!k)
-        fail_msg("%s", e.text);
-    return k;
-}
 
 static struct rsa_numbers read_numbers(void)
 {
@@ -100,7 +74,7 @@ static int setup_keys(void **state)
     (void)snprintf(public_path, sizeof public_path, "%s.pub", path);
     (void)snprintf(pass_path, sizeof pass_path, "%s/pass", folder);
     (void)snprintf(other_path, sizeof other_path, "%s/other", folder);
-    put(pass_path, PASSPHRASE "\n", strlen(PASSPHRASE) + 1);
+    put(pass_path, PASSPHRASE "\n", strlen(PASSPHRASE) + 1, 0600);
     if (license_keygen(path, "rsa", 2048, &e) != 0)
         return -1;
     key = load(path, NULL);
@@ -130,9 +104,7 @@ static int teardown_keys(void **state)
 static int setup(void **state)
 {
     (void)state;
-    license_claims_make(&claims, key, ID, "stopgap", "jane@example.com", 25, 4711, NOW,
-                        10);
-    buf_init(&text, LICENSE_TEXT_MAX);
+    begin_license();
     return 0;
 }
 
@@ -141,34 +113,6 @@ static int teardown(void **state)
     (void)state;
     buf_done(&text);
     return 0;
-}
-
-static void sign(void)
-{
-    struct err e;
-
-    buf_reset(&text);
-    if (license_sign(key, &claims, &text, &e) != 0)
-        fail_msg("%s", e.text);
-}
-
-static void expect_words(const struct err *e, enum err_class class, const char *words)
-{
-    assert_int_equal(e->class, class);
-    if (!strstr(e->text, words))
-        fail_msg("\"%s\" does not say \"%s\"", e->text, words);
-}
-
-static void expect_invalid(const char *license, size_t len, const char *words)
-{
-    struct license_claims out = {.users = 77};
-    struct err e;
-
-    err_clear(&e);
-    if (license_verify(key, license, len, &out, &e) == 0)
-        fail_msg("taken; wanted: %s", words);
-    expect_words(&e, ERR_INVALID, words);
-    assert_int_equal(out.users, 77);
 }
 
 static void verify(struct license_claims *out)
@@ -648,7 +592,7 @@ static void put_bio(BIO *bio)
     char *content;
     long len = BIO_get_mem_data(bio, &content);
 
-    put(other_path, content, (size_t)len);
+    put(other_path, content, (size_t)len, 0600);
     BIO_free(bio);
 }
 
@@ -706,7 +650,7 @@ static void test_wrong_passphrase(void **state)
 
     (void)state;
     (void)snprintf(wrong, sizeof wrong, "%s.wrong", pass_path);
-    put(wrong, "hush\n", 5);
+    put(wrong, "hush\n", 5, 0600);
     bio = BIO_new(BIO_s_mem());
     assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, pkey, EVP_aes_128_cbc(),
                                                    PASSPHRASE, (int)strlen(PASSPHRASE),
@@ -722,7 +666,7 @@ static void test_wrong_passphrase(void **state)
         1);
     put_bio(bio);
     expect_no_key(wrong, "the passphrase is another one");
-    put(wrong, "\n", 1);
+    put(wrong, "\n", 1, 0600);
     expect_no_key(wrong, "STOPGAP_LICENSE_KEY_PASSPHRASE_FILE");
     assert_int_equal(chmod(pass_path, 0640), 0);
     struct err e;
@@ -795,7 +739,7 @@ static void test_damaged_files(void **state)
     for (size_t len = 12; len < whole.len; len += 97) {
         struct license_key *k;
 
-        put(other_path, whole.data, len);
+        put(other_path, whole.data, len, 0600);
         k = license_key_load(other_path, NULL, &e);
         assert_null(k);
         assert_int_equal(e.class, ERR_CONFIG);
@@ -808,7 +752,7 @@ static void test_damaged_files(void **state)
         "-----BEGIN RSA PRIVATE KEY-----\n!\n-----END RSA PRIVATE KEY-----\n",
         "-----BEGIN RSA PRIVATE KEY-----\nMAMCAQA=\n-----END RSA PRIVATE KEY-----\n"};
     for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
-        put(other_path, damaged[i], strlen(damaged[i]));
+        put(other_path, damaged[i], strlen(damaged[i]), 0600);
         expect_no_key(NULL, "damaged");
     }
 }
