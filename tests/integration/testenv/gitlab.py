@@ -21,6 +21,7 @@ import urllib.parse
 from aiohttp import web
 
 from . import markdown
+from .loop import LoopThread
 
 GUEST, PLANNER, REPORTER, OWNER = 10, 15, 20, 50
 TITLE_MAX, TEXT_MAX, NOTE_MAX = 255, 1048576, 1000000
@@ -643,7 +644,7 @@ def make_fault(kind, **options):
     return Fault(kind, **options)
 
 
-class GitLab:
+class GitLab(LoopThread):
     """The server in a thread, and what a test asks it."""
 
     TOKEN = "glpat-fake-token-of-the-bot"
@@ -655,33 +656,16 @@ class GitLab:
         self.state.projects.append(Project(4711, self.PROJECT, visibility))
         self.project_id = 4711
         self._handler = Handler(self.state)
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._failure = None
-        self._thread = threading.Thread(target=self._run, args=(port,), daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._failure:
-            raise self._failure
-
-    def _run(self, port):
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve(port))
-        except OSError as e:
-            self._failure = e
-            self._ready.set()
-            return
-        self._loop.call_soon(self._ready.set)  # not before: a stop must find it running
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._runner.cleanup())
-        self._loop.close()
+        self._begin(port)
 
     async def _serve(self, port):
         self._handler.ending = asyncio.Event()
         self._runner = web.AppRunner(self._handler.app(), access_log=None, handle_signals=False)
         await self._runner.setup()
         await self._listen(port)
+
+    async def _close(self):
+        await self._runner.cleanup()
 
     async def _listen(self, port):
         self._site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True,
@@ -708,10 +692,7 @@ class GitLab:
         self._call(self._listen(self.port))
 
     def stop(self):
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._handler.ending.set)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+        self._end(self._handler.ending.set)
 
     # --- faults ---
 
@@ -723,7 +704,7 @@ class GitLab:
 
     def release(self):
         """Lets go of every request that is held (`slow`, `never`); later ones too."""
-        self._loop.call_soon_threadsafe(self._handler.ending.set)
+        self._soon(self._handler.ending.set)
 
     def clear_faults(self):
         with self.state.lock:

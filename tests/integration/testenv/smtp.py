@@ -13,6 +13,8 @@ import struct
 import threading
 import time
 
+from .loop import LoopThread, cancel_the_rest
+
 DEFAULT = ""  # the behaviour of a recipient that has none of its own
 
 
@@ -335,7 +337,7 @@ class Session:
         return text[len(word) + 1:-1], options
 
 
-class Smtp:
+class Smtp(LoopThread):
     """The server in a thread, and what a test asks it."""
 
     def __init__(self, port=0, tls_context=None, implicit_tls=False, host="127.0.0.1"):
@@ -359,33 +361,16 @@ class Smtp:
         self.most = 0  # of them at once
         self._number = 0
         self._writers = set()
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._failure = None
-        self._thread = threading.Thread(target=self._run, args=(port,), daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._failure:
-            raise self._failure
+        self._begin(port)
 
     # --- the thread ---
 
-    def _run(self, port):
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._listen(port))
-            self._released = asyncio.Event()
-        except OSError as e:
-            self._failure = e
-            self._ready.set()
-            return
-        self._ready.set()
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+    async def _serve(self, port):
+        self._released = asyncio.Event()
+        await self._listen(port)
+
+    async def _close(self):
+        await cancel_the_rest()
 
     async def _listen(self, port):
         context = self.tls_context if self.implicit_tls else None
@@ -484,14 +469,14 @@ class Smtp:
 
     def release(self):
         """Answers what is held."""
-        self._loop.call_soon_threadsafe(self._released.set)
+        self._soon(self._released.set)
 
     def cut(self):
         """Ends every connection, without a word."""
         def go():
             for writer in list(self._writers):
                 writer.transport.abort()
-        self._loop.call_soon_threadsafe(go)
+        self._soon(go)
 
     def part(self, words=b""):
         """Ends every connection in order, with these last words."""
@@ -517,5 +502,4 @@ class Smtp:
     def stop(self):
         if self._thread.is_alive():
             self.down()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+            self._end()

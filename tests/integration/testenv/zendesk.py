@@ -23,6 +23,7 @@ import aiohttp
 from aiohttp import web
 
 from . import zendesk_hooks, zendesk_rules
+from .loop import LoopThread, cancel_the_rest
 from .wait import wait_for
 from .zendesk_state import Refusal, State, missing
 
@@ -416,7 +417,7 @@ ROUTES = [
 ]
 
 
-class Zendesk:
+class Zendesk(LoopThread):
     """The server in a thread, and what a test asks it."""
 
     TOKEN = "fake-zendesk-api-token-0123456789abcdef"
@@ -431,27 +432,7 @@ class Zendesk:
             self.state.add_user(email, role)
         self.hooks, self.switches = self.state.hooks, self.state.hooks.switches
         self._handler = Handler(self.state)
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._failure = None
-        self._thread = threading.Thread(target=self._run, args=(port,), daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._failure:
-            raise self._failure
-
-    def _run(self, port):
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve(port))
-        except OSError as e:
-            self._failure = e
-            self._ready.set()
-            return
-        self._loop.call_soon(self._ready.set)
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._close())
-        self._loop.close()
+        self._begin(port)
 
     async def _serve(self, port):
         self._handler.ending = asyncio.Event()
@@ -465,18 +446,12 @@ class Zendesk:
         self.url = self.state.url = f"http://127.0.0.1:{self.port}"
 
     async def _close(self):
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        await cancel_the_rest()
         await self.hooks.session.close()
         await self._runner.cleanup()
 
     def stop(self):
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._handler.ending.set)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+        self._end(self._handler.ending.set)
 
     # --- faults of the API ---
 
