@@ -18,6 +18,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "mem.h"
 
 #define ACL_ENTRIES_MAX 64
@@ -187,21 +188,6 @@ int secret_read_file(struct secret *s, const char *path, size_t max, bool strip,
     return result;
 }
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-
-        if (n < 0 && errno != EINTR)
-            return -1;
-        if (n > 0) {
-            bytes += n;
-            len -= (size_t)n;
-        }
-    }
-    return fsync(fd);
-}
-
 /* So that the name survives a power cut too. */
 static int sync_folder(const char *path)
 {
@@ -225,7 +211,7 @@ static int write_new(const char *path, const void *bytes, size_t len, mode_t mod
         return err_set(e, ERR_CONFIG, 0, "%s: is there already; not overwritten", path);
     if (fd < 0)
         return err_set(e, ERR_CONFIG, 0, "%s: %s", path, strerror(errno));
-    if (fchmod(fd, mode) != 0 || write_all(fd, bytes, len) != 0)
+    if (fchmod(fd, mode) != 0 || fd_write_all(fd, bytes, len) != 0 || fsync(fd) != 0)
         saved = errno;
     if (close(fd) != 0 && !saved)
         saved = errno;

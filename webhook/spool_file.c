@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fd.h"
+
 #define MAGIC "stopgap-spool 1"
 #define UNFINISHED "new-"
 #define ORDER_LEN 20
@@ -64,28 +66,13 @@ static int head_print(const struct spool_name *n, size_t len, char out[static HE
 
 /* ---- writing ---- */
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-
-        if (n < 0 && errno != EINTR)
-            return -1;
-        if (n > 0) {
-            bytes += n;
-            len -= (size_t)n;
-        }
-    }
-    return 0;
-}
-
 static int fill(int fd, const struct spool_name *n, const void *raw, size_t len)
 {
     char head[HEAD_MAX];
     size_t head_len = (size_t)head_print(n, len, head);
     int saved = 0;
 
-    if (write_all(fd, head, head_len) || write_all(fd, raw, len) || fsync(fd))
+    if (fd_write_all(fd, head, head_len) || fd_write_all(fd, raw, len) || fsync(fd))
         saved = errno;
     if (close(fd) && !saved)
         saved = errno;
@@ -118,7 +105,7 @@ int spool_file_probe(int folder, struct err *e)
     static const char name[] = UNFINISHED "probe", bytes[SPOOL_PROBE_LEN];
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
                     S_IRUSR | S_IWUSR);
-    int rc = fd < 0 || write_all(fd, bytes, sizeof bytes) || fsync(fd) ? -1 : 0;
+    int rc = fd < 0 || fd_write_all(fd, bytes, sizeof bytes) || fsync(fd) ? -1 : 0;
 
     if (rc)
         (void)err_set(e, ERR_TRANSIENT, errno, "spool: %s", strerror(errno));
