@@ -51,7 +51,7 @@ end
 call('HINCRBY', j, 'requeues', 1)
 call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0')
 call('HDEL', j, 'err_class', 'err_step', 'err_code', 'err_text', 'first_error_ms', 'losses',
-  'ended_ms', 'due_ms', 'lane', 'ticket_fault')
+  'ended_ms', 'due_ms', 'lane', 'ticket_fault', 'discarded')
 call('LPUSH', P .. 'pending', id)
 for _, set in ipairs({'failed', 'done', 'delayed'}) do call('ZREM', P .. set, id) end
 event(id, 'requeued by ' .. who .. (redo ~= '' and ', redo ' .. redo or ''))

@@ -264,6 +264,12 @@ def test_requeue_redo(q, state, redo):
         i, state, redo, **dict.fromkeys(AFTER[redo]), **mail))
 
 
+def test_requeue_of_a_discarded_one(q):
+    """It is one no more: people are told of its end, and its views do not say so."""
+    i = q.job("a", "done", discarded="op")
+    assert requeue(q, i, "close") == (["OK"], requeued(i, "done", "close", discarded=None))
+
+
 def test_requeue_redo_of_nothing(q):
     i = q.job("a", "failed", **FULL)
     before = q.dump()
