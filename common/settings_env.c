@@ -93,7 +93,7 @@ void settings_parse_env(char *text, settings_line_fn on_line, void *arg,
                         const char *file, struct setting_faults *f)
 {
     struct env_line l = {.file = file, .faults = f};
-    char *rest = text, *line, *name, *value;
+    char *rest = text, *line, *name, *value = NULL;
 
     while ((line = strsep(&rest, "\n"))) {
         l.number++;
