@@ -2,6 +2,7 @@
 modules, Zendesk with its triggers, the receiver, Redis, the worker."""
 
 import base64
+import concurrent.futures
 import datetime
 import json
 import os
@@ -103,6 +104,54 @@ def test_the_same_again_and_a_correction(app, zendesk, queue, smtp, gitlab, star
     assert len(gitlab.issues("[Success]")) == 2
     assert [c["public"] for c in zendesk.state.tickets[ticket]["comments"]] == [True, False]
     assert first in zendesk.state.tickets[ticket]["comments"][-1]["body"]
+
+
+def test_a_corrected_address(app, zendesk, queue, smtp, gitlab, start_worker):
+    """The ticket becomes the other user's, so that Zendesk itself vouches for the address; one
+    that Zendesk does not know gets no license."""
+    start_worker()
+    ticket, other = zendesk.mail_in(), "nina@example.com"
+    app(ticket, ("review", FORM), "send")
+    unknown = app(ticket, "correct", ("review", {"email": other, "reason": "left the company"}))
+    assert (unknown["screen"], unknown["faults"]) == ("form", {"email": "email_unknown"})
+    with zendesk.state.lock:
+        user = zendesk.state.add_user(other, "end-user")
+    corrected = app(ticket, "correct", (
+        "review", {"email": other, "reason": "left the company"}), "send")
+    assert corrected["screen"] == "done"
+    assert zendesk.state.tickets[ticket]["requester_id"] == user["id"]
+    assert len(smtp.mails_to(other)) == len(smtp.mails_to(zendesk.CUSTOMER)) == 1
+    assert any(other in i["title"] for i in gitlab.issues("[Success]"))
+
+
+def test_from_the_button_to_those_who_are_told(app, zendesk, slack, queue, smtp, gitlab, until,
+                                               start_worker):
+    """With everything configured; the worker dies on the way."""
+    telling = {
+        "STOPGAP_SLACK_WEBHOOK_URL": slack.url, "STOPGAP_ZENDESK_URL": zendesk.url,
+        "STOPGAP_ZENDESK_USER": zendesk.AGENT, "STOPGAP_ZENDESK_TOKEN": zendesk.TOKEN,
+        "STOPGAP_ZENDESK_SETTLE": "200ms", "STOPGAP_LEASE": "1s"}
+    zendesk.state.public = zendesk.url.replace("http:", "https:")  # links are on its host
+    ticket = zendesk.mail_in()
+    smtp.on(zendesk.CUSTOMER, hold_dot=True)
+    first = start_worker(**telling)
+    with concurrent.futures.ThreadPoolExecutor(1) as agent:
+        pressed = agent.submit(app, ticket, ("review", FORM), "send", speed=1)
+        until(lambda: smtp.dots, first.text)
+        first.kill()
+        smtp.release()
+        start_worker(**telling)
+        shown = pressed.result()
+    assert shown["screen"] == "done"
+    (issue,) = gitlab.issues("[Success]")
+    until(lambda: slack.messages and zendesk.notes(ticket), "those who are told")
+    job_id, _ = queue.only("done")
+    until(lambda: sum("told" in line for line in queue.log(job_id)) == 2, "both told")
+    (message,), (note,) = slack.messages, zendesk.notes(ticket)
+    assert issue["web_url"] in message and f"/tickets/{ticket}" in message
+    assert note.splitlines()[-1] == f"Stopgap job {job_id} (done)" and issue["web_url"] in note
+    assert set(zendesk.tags(ticket)) >= {"license_sent"}
+    assert zendesk.state.tickets[ticket]["comments"][-1]["public"] is False
 
 
 def test_out_of_scope_is_the_servers_word(app, zendesk, smtp, gitlab, start_worker):

@@ -169,6 +169,24 @@ def test_an_end_user_has_no_tags(zendesk, client):
     assert client.call("GET", "/tickets/1")[0] == 404
 
 
+def test_who_has_an_address_and_what_they_asked(zendesk, client):
+    query = urllib.parse.quote(f'type:user email:"{zendesk.CUSTOMER.upper()}"')
+    assert client.call("GET", f"/users/search?query={query}", user=zendesk.CUSTOMER)[0] == 403
+    assert client.call("GET", "/users/search?query=nina")[0] == 422
+    ((user,), tickets) = (client.call("GET", f"/users/search?query={query}")[1]["users"],
+                          [zendesk.mail_in() for _ in range(2)])
+    assert user["email"] == zendesk.CUSTOMER
+    zendesk.update(tickets[0], add=["x"])
+    path = f"/users/{user['id']}/tickets/requested"
+    newest = client.call("GET", path + "?sort_by=updated_at&sort_order=desc")[1]["tickets"]
+    assert [t["id"] for t in newest] == tickets
+    ticket = {"requester_id": client.call("GET", "/users/me")[1]["user"]["id"]}
+    assert client.call("PUT", f"/tickets/{tickets[0]}", {"ticket": ticket})[0] == 200
+    assert [t["id"] for t in client.call("GET", path)[1]["tickets"]] == tickets[1:]
+    ticket = {"requester_id": 1}
+    assert client.call("PUT", f"/tickets/{tickets[0]}", {"ticket": ticket})[0] == 422
+
+
 # --- tickets ---
 
 def test_tags_are_added_set_and_removed(zendesk, client):

@@ -175,6 +175,32 @@ class Handler:
         self.state.need(user, "agent", "admin")
         return 200, {"user": self._find(self.state.users.values(), user_id)}
 
+    def search_users(self, user, entry):
+        """Of the query language only what asks for one user by the whole address."""
+        self.state.need(user, "agent", "admin")
+        query = entry.query.get("query", "")
+        asked = re.fullmatch(r'type:user email:"([^"]+)"', query)
+        if not asked:
+            raise Refusal(422, {"error": "Unprocessable Entity", "description": query})
+        email = asked[1].lower()
+        return self._numbered("users", [u for u in self.state.users.values()
+                                        if u["email"].lower() == email])
+
+    def requested_tickets(self, user, entry, user_id):
+        self.state.need(user, "agent", "admin")
+        requester = self._find(self.state.users.values(), user_id)
+        tickets = [self.state.shown_ticket(t) for t in self.state.tickets.values()
+                   if t["requester_id"] == requester["id"]]
+        tickets.sort(key=lambda t: t[entry.query.get("sort_by", "id")],
+                     reverse=entry.query.get("sort_order") == "desc")
+        return self._numbered("tickets", tickets)
+
+    @staticmethod
+    def _numbered(key, items):
+        """A list's first page, of those that are counted."""
+        return 200, {key: items[:100], "count": len(items),
+                     "next_page": None, "previous_page": None}
+
     def create_ticket(self, user, entry):
         self.state.need(user, "agent", "admin")
         ticket = self.state.create_ticket(user, entry.json.get("ticket"))
@@ -393,6 +419,8 @@ def _crud(name, plural, one, place=r"(\d+)", change=("PUT",)):
 WEBHOOK = r"/api/v2/webhooks/(\w{26})"
 ROUTES = [
     ("GET", "/api/v2/users/me", "me"), ("GET", r"/api/v2/users/(\d+)", "user"),
+    ("GET", "/api/v2/users/search", "search_users"),
+    ("GET", r"/api/v2/users/(\d+)/tickets/requested", "requested_tickets"),
     ("POST", "/api/v2/tickets", "create_ticket"),
     ("GET", r"/api/v2/tickets/(\d+)", "show_ticket"),
     ("PUT", r"/api/v2/tickets/(\d+)", "update_ticket"),

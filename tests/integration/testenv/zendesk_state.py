@@ -232,6 +232,8 @@ class State:
             self._comment(ticket, user, values["comment"], staff)
         if not staff:
             return  # tags and fields that are not theirs are dropped without a word
+        if "requester_id" in values:
+            ticket["requester_id"] = self._requester(user, values)["id"]
         if "tags" in values:
             ticket["tags"] = sorted(set(self.tags(values["tags"])))
         if values.get("status"):
