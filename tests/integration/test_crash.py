@@ -94,9 +94,9 @@ def test_restart_takes_the_jobs_back_at_once(queue, start_worker, smtp, until):
     second = start_worker(STOPGAP_LEASE="60s")  # no lease runs out in this test
     queue.settled(1)
     job_id, record = queue.only("done")
-    assert second.lines(event="predecessor")
+    second.wait_for(event="predecessor")
     assert record["ambiguous"] == "1"
-    assert len(second.lines(event="ambiguous", job=job_id)) == 1
+    second.exactly(1, event="ambiguous", job=job_id)
 
 
 def test_another_host_waits_for_the_lease(queue, start_worker, smtp, until):

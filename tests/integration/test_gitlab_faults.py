@@ -46,8 +46,8 @@ def test_our_token(queue, start_worker, gitlab, smtp, fault):
     gitlab.fail_next(fault, times=2)
     queue.push()
     _, record = ends_well(queue, gitlab, smtp)
-    assert len(worker.lines(event="lane_closed", lane="gitlab")) == 1
-    assert len(worker.lines(event="lane_opened", lane="gitlab")) == 1
+    worker.exactly(1, event="lane_closed", lane="gitlab")
+    worker.exactly(1, event="lane_opened", lane="gitlab")
 
 
 @pytest.mark.parametrize("fault", ["spam_400", "unprocessable_422", "captcha_409"])
@@ -148,7 +148,7 @@ def test_made_with_less_than_asked_for(queue, start_worker, gitlab, smtp, fault,
     queue.push(ticket_id=2)
     queue.settled(2)
     assert len(queue.jobs("done")) == len(gitlab.issues()) == 2
-    assert len(worker.lines(event=event)) == 1
+    worker.exactly(1, event=event)
 
 
 def test_record_deleted_before_it_is_closed(queue, worker, gitlab, smtp, ctl, until):

@@ -75,7 +75,8 @@ def test_token_that_expires_at_midnight(queue, start_worker, gitlab, smtp, wire,
         gitlab.token().state = "active"
     judge(queue, gitlab, smtp, 60)
     assert set(attempts(queue).values()) == {"1"}
-    assert len(worker.lines(event="lane_closed")) == len(worker.lines(event="lane_opened")) == 1
+    worker.exactly(1, event="lane_closed")
+    worker.exactly(1, event="lane_opened")
     per_100_ms(wire.seen, back)
     assert wire.connections <= IN_FLIGHT
 
@@ -112,7 +113,7 @@ def test_token_renewed_without_a_restart(queue, start_worker, gitlab, smtp, unti
     token_file("glpat-new\n")
     worker.signal(signal.SIGHUP)
     judge(queue, gitlab, smtp, 2)
-    assert worker.lines(event="reload", level="info")
+    worker.wait_for(event="reload", level="info")
     assert "glpat" not in worker.text()
 
 
@@ -141,7 +142,8 @@ def test_breaker(queue, start_worker, gitlab, smtp, wire, until, body):
     judge(queue, gitlab, smtp, 100)
     per_100_ms(wire.seen, back)
     assert not body or wire.connections <= IN_FLIGHT
-    assert len(worker.lines(event="lane_closed")) == len(worker.lines(event="lane_opened")) == 1
+    worker.exactly(1, event="lane_closed")
+    worker.exactly(1, event="lane_opened")
 
 
 def test_follow_ups_probe_one_at_a_time(queue, start_worker, gitlab, wire, until):
@@ -159,7 +161,7 @@ def test_follow_ups_probe_one_at_a_time(queue, start_worker, gitlab, wire, until
     until(lambda: len(gitlab.issues("[Failed]")) == 20, "the failure issues")
     until(lambda: all(r.get("report_iid") for r in queue.jobs().values()), "noted")
     assert len(gitlab.issues()) == 20
-    assert len(worker.lines(event="lane_closed")) == 1
+    worker.exactly(1, event="lane_closed")
 
 
 def test_redirects_are_not_followed(queue, start_worker, gitlab, smtp, wire, until):

@@ -205,7 +205,7 @@ def test_spoilt_answers_about_the_project(queue, start_worker, gitlab, smtp, wir
     worker = start_worker(**FAST)
     queue.push()
     judge(queue, gitlab, smtp, 1)
-    assert len(worker.lines(event="step", outcome="failed", **{"class": "transient"})) >= len(LOST) - 1
+    worker.wait_for(count=len(LOST) - 1, event="step", outcome="failed", **{"class": "transient"})
 
 
 @pytest.mark.parametrize("how", GOOD)
@@ -218,4 +218,4 @@ def test_unusual_answers(queue, start_worker, gitlab, smtp, wire, how):
     queue.settled(1)
     queue.push(ticket_id=2)
     judge(queue, gitlab, smtp, 2)
-    assert len(worker.lines(event="step", outcome="failed")) == 1
+    worker.exactly(1, event="step", outcome="failed")

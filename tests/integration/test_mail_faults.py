@@ -48,7 +48,7 @@ def test_lost_answer_is_ambiguous_and_sent_again_byte_for_byte(queue, worker, sm
     first, second = smtp.mails_to()
     assert first.data == second.data
     assert record["ambiguous"] == "1"
-    assert len(worker.lines(event="ambiguous", job=job_id)) == 1
+    worker.exactly(1, event="ambiguous", job=job_id)
 
 
 def test_ambiguous_too_often_fails(queue, worker, smtp, gitlab, until):
@@ -99,8 +99,8 @@ def test_our_fault_pauses_the_lane_not_the_jobs(queue, start_worker, smtp, until
     jobs = queue.settled(5)
     assert {r["state"] for r in jobs.values()} == {"done"}
     assert {r["attempt"] for r in jobs.values()} == {"1"}  # waiting is no attempt
-    assert len(worker.lines(event="lane_closed")) == 1
-    assert len(worker.lines(event="lane_opened")) == 1
+    worker.exactly(1, event="lane_closed")
+    worker.exactly(1, event="lane_opened")
 
 
 def test_server_down_for_a_while(queue, worker, smtp, until):

@@ -142,4 +142,5 @@ def test_two_workers_share(queue, start_worker, gitlab):
         queue.push(ticket_id=n + 1, email=f"c{n}@example.com", requested_by=f"agent{n}")
     queue.settled(100, deadline=60)
     assert len(gitlab.issues("[Success]")) == 100
-    assert all(w.lines(event="job", outcome="done") for w in (first, second))
+    for worker in (first, second):
+        worker.wait_for(event="job", outcome="done")

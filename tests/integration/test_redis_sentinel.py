@@ -39,8 +39,8 @@ def test_found_and_not_found(sentinels, queue, start_worker, ctl, until):
     worker = start_worker()
     queue.push()
     queue.settled(1)
-    assert worker.lines(lambda l: "Sentinel: cannot connect to 127.0.0.1" in l.get("msg", ""),
-                        event="redis_down")
+    worker.wait_for(lambda l: "Sentinel: cannot connect to 127.0.0.1" in l.get("msg", ""),
+                    event="redis_down")
     assert ctl.run("list").out.count("done") == 1
 
     stranger = start_worker(STOPGAP_REDIS_URL=sentinels.url + "-unknown")

@@ -236,7 +236,7 @@ def test_wait_not_allowed(redis, queue, worker, judge, until):
         worker.wait_for(event="wait_refused", count=2)  # two lists
         judge(held=0)
         time.sleep(0.5)
-    assert len(worker.lines(event="wait_refused")) == 2
+    worker.exactly(2, event="wait_refused")
 
 
 def test_unblocked(redis, queue, worker, judge, until):

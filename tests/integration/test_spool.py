@@ -88,8 +88,8 @@ def test_it_is_told_once(trouble, webhook, redis, until):
     until(lambda: redis.client.llen(INBOX) == 5, "queued")
     webhook.wait_for(event="spool", msg="empty again, 5 requests queued")
     assert spool_lines(webhook) == [WAITS, "empty again, 5 requests queued"]
-    assert len(webhook.lines(event="redis_down", level="warn")) == 1
-    assert len(webhook.lines(event="redis_up", level="info")) == 2
+    webhook.exactly(1, event="redis_down", level="warn")
+    webhook.exactly(2, event="redis_up", level="info")
 
 
 def test_read_only_is_told_once(trouble, webhook, redis, until):
@@ -104,7 +104,7 @@ def test_read_only_is_told_once(trouble, webhook, redis, until):
     told = [line for line in webhook.lines(event="redis_refused") if line["level"] != "debug"]
     assert [line["level"] for line in told] == ["warn", "info"]
     assert not webhook.lines(event="redis_down", level="warn")
-    assert len(webhook.lines(event="redis_up", level="info")) == 1
+    webhook.exactly(1, event="redis_up", level="info")
 
 
 def test_a_disk_that_takes_no_more(trouble, webhook, redis, until):

@@ -268,7 +268,7 @@ def test_dead_for_long(told_env, worker, queue, zendesk, slack, smtp, gitlab, as
     assert len(slack.messages) == 8
     assert [len(zendesk.notes(t)) for t in tickets] == [1] * 8
     assert stat(queue, "told") == 16
-    assert len(worker.lines(event="lane_opened", lane=lane)) == 1
+    worker.exactly(1, event="lane_opened", lane=lane)
 
 
 def test_silent_for_long(told_env, start_worker, queue, zendesk, slack, smtp, gitlab, ask, until):
@@ -409,7 +409,8 @@ def test_given_up_after_days(told_env, worker, queue, slack, ask, quiet, until):
     job_id, job = queue.only()
     queue.client.hset(PREFIX + "job:" + job_id, "ended_ms", int(job["ended_ms"]) - 73 * HOUR_MS)
     quiet()
-    assert worker.lines(event="tell", outcome="gave up") and stat(queue, "tell_gave_up") == 1
+    worker.wait_for(event="tell", outcome="gave up")
+    assert stat(queue, "tell_gave_up") == 1
 
 
 def test_a_restart_tells_what_is_left(told_env, start_worker, queue, slack, zendesk, ask, quiet):

@@ -116,7 +116,7 @@ def test_out_of_reach_stops_no_license(worker, queue, zendesk, gitlab, smtp, fau
     assert job["state"] == "done" and job["attempt"] == "1"
     issue = gitlab.issues("[Success]")[0]["description"]
     assert BY_HAND in issue
-    assert worker.lines(event="step", step="validate", outcome="waits")
+    worker.wait_for(event="step", step="validate", outcome="waits")
     before = len(worker.lines(event="step", step="validate", outcome="waits"))
     for n in range(5):
         queue.push(ticket_id=100 + n, email=f"c{n}@example.com", requested_by=f"agent{n}")

@@ -77,6 +77,12 @@ class Worker:
             return None
         return wait_for(there, lambda: f"log line {fields} x{count}:\n{self.text()}", deadline)
 
+    def exactly(self, count, condition=None, **fields):
+        """Waits for so many lines; more are wrong. A line may come after what it tells of."""
+        self.wait_for(condition, count, **fields)
+        found = self.lines(condition, **fields)
+        assert len(found) == count, f"{len(found)} of {fields}, not {count}:\n{self.text()}"
+
     # --- signals ---
 
     def signal(self, number):
