@@ -108,11 +108,11 @@ pytest_count() {
     tail -q -n 1 "$work"/lot? | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
 }
 
-# lot N FOLDER BUILD: every third file of its tests.
+# lot N FOLDER BUILD: every fourth file of its tests.
 lot() {
     find "$2" -maxdepth 1 -name 'test_*.py' | sort |
         if [ "$3" = build-asan ]; then grep -vE "/($UNSANITIZED)\.py$"; else cat; fi |
-        awk -v n="$1" 'NR % 3 == n'
+        awk -v n="$1" 'NR % 4 == n'
 }
 
 # run_lot N FOLDER BUILD LIMIT: those files, of the programs in that build.
@@ -127,11 +127,11 @@ run_lot() {
     return "$rc"
 }
 
-# pytests FOLDER BUILD LIMIT: three lots side by side, since tests wait more than they work.
+# pytests FOLDER BUILD LIMIT: four lots side by side, since tests wait more than they work.
 pytests() {
     rm -f "$work"/lot?
     lots='' rcs=''
-    for n in 0 1 2; do
+    for n in 0 1 2 3; do
         [ -n "$(lot "$n" "$1" "$2")" ] || continue
         run_lot "$n" "$@" &
         lots="$lots $!"
