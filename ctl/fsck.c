@@ -75,7 +75,8 @@ static const struct family {
     {"failed", false, NULL, NULL},
     {"done", false, NULL, NULL},
     {"follow", false, NULL, NULL},
-    {"tell:", true, NULL, NULL},
+    {"tell:slack", false, NULL, NULL},
+    {"tell:zendesk", false, NULL, NULL},
     {"workers", false, NULL, NULL},
     {"paused", false, NULL, NULL},
     {"stat", false, NULL, NULL},
@@ -320,13 +321,26 @@ static int check_keys(struct run *r, bool of_workers, struct err *e)
     return wait_all(r, e);
 }
 
+static int check_follow_ups(struct run *r, struct err *e)
+{
+    const struct fsck_look *l = &r->look;
+
+    for (size_t i = 0; i < l->follow.count; i++)
+        if (check(r, "follow", l->follow.v[i], "follow", NULL, e))
+            return -1;
+    for (size_t i = 0; i < l->tell.count; i++)
+        if (!fsck_look_has_key(l, "job:", l->tell.v[i]) &&
+            check(r, "tell", l->tell.v[i], "tell", NULL, e))
+            return -1;
+    return 0;
+}
+
 static int check_rest(struct run *r, struct err *e)
 {
     char jobs[24];
 
-    for (size_t i = 0; i < r->look.follow.count; i++)
-        if (check(r, "follow", r->look.follow.v[i], "follow", NULL, e))
-            return -1;
+    if (check_follow_ups(r, e))
+        return -1;
     (void)snprintf(jobs, sizeof jobs, "%zu", r->out->jobs);
     if (check(r, "counter", "adopted", "stat", jobs, e) ||
         check(r, "counter", "done", "stat", "", e) ||

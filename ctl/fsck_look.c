@@ -113,6 +113,7 @@ int fsck_look_keys(struct client *c, struct fsck_look *l, struct err *e)
 struct paging {
     struct fsck_look *look;
     const char *name;
+    struct fsck_names *to; /* NULL: places */
     size_t got;
 };
 
@@ -133,23 +134,21 @@ static void on_page(void *arg, const struct redisReply *reply)
     for (size_t i = 0; i < p->got; i++) {
         const struct redisReply *id = reply_at(reply, i);
 
-        if (p->name)
-            add_place(p->look, p->name, reply_str(id), reply_len(id));
+        if (p->to)
+            fsck_names_add(p->to, reply_str(id), reply_len(id));
         else
-            fsck_names_add(&p->look->follow, reply_str(id), reply_len(id));
+            add_place(p->look, p->name, reply_str(id), reply_len(id));
     }
 }
 
-/* name NULL: the set of follow-ups. Whoever moves while we read is missed or seen
- * twice, and suspected. */
-static int read_ids(struct client *c, struct fsck_look *l, const char *command,
-                    const char *name, struct err *e)
+/* Whoever moves while we read is missed or seen twice, and suspected. */
+static int read_ids(struct client *c, struct paging p, const char *command,
+                    struct err *e)
 {
-    struct paging p = {.look = l, .name = name};
     char key[QUEUE_KEY_MAX], first[24], last[24];
     size_t at = 0;
 
-    client_key(c, name ? name : "follow", "", key);
+    client_key(c, p.name, "", key);
     do {
         (void)snprintf(first, sizeof first, "%zu", at);
         (void)snprintf(last, sizeof last, "%zu", at + PAGE - 1);
@@ -171,18 +170,24 @@ static int by_id(const void *a, const void *b)
 
 int fsck_look_places(struct client *c, struct fsck_look *l, struct err *e)
 {
-    static const struct {
+    const struct {
         const char *command, *name;
-    } fixed[] = {{"LRANGE", "pending"}, {"LRANGE", "solo"}, {"ZRANGE", "delayed"},
-                 {"ZRANGE", "failed"},  {"ZRANGE", "done"}, {"ZRANGE", NULL}};
+        struct fsck_names *to;
+    } fixed[] = {
+        {"LRANGE", "pending", NULL},        {"LRANGE", "solo", NULL},
+        {"ZRANGE", "delayed", NULL},        {"ZRANGE", "failed", NULL},
+        {"ZRANGE", "done", NULL},           {"ZRANGE", "follow", &l->follow},
+        {"ZRANGE", "tell:slack", &l->tell}, {"ZRANGE", "tell:zendesk", &l->tell}};
 
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-        if (read_ids(c, l, fixed[i].command, fixed[i].name, e))
+        if (read_ids(c, (struct paging){l, fixed[i].name, fixed[i].to, 0},
+                     fixed[i].command, e))
             return -1;
     for (size_t i = 0; i < l->keys.count; i++)
         if (strncmp(l->keys.v[i], "proc:", 5) == 0 &&
-            read_ids(c, l, "LRANGE", l->keys.v[i], e))
+            read_ids(c, (struct paging){l, l->keys.v[i], NULL, 0}, "LRANGE", e))
             return -1;
+    sort_once(&l->tell);
     if (l->place_count)
         qsort(l->places, l->place_count, sizeof *l->places, by_id);
     return 0;
@@ -214,5 +219,6 @@ void fsck_look_done(struct fsck_look *l)
     free(l->places);
     fsck_names_done(&l->keys);
     fsck_names_done(&l->follow);
+    fsck_names_done(&l->tell);
     *l = (struct fsck_look){0};
 }

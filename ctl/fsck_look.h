@@ -25,6 +25,7 @@ struct fsck_place {
 struct fsck_look {
     struct fsck_names keys; /* without prefix; sorted, each once */
     struct fsck_names follow;
+    struct fsck_names tell;    /* ids, of all channels; sorted, each once */
     struct fsck_place *places; /* sorted by id */
     size_t place_count, place_room;
 };

@@ -66,6 +66,8 @@ end
 local function remove(id, names)
   leave(id, names)
   call('ZREM', P .. 'follow', 'report ' .. id, 'late ' .. id)
+  call('ZREM', P .. 'tell:slack', id)
+  call('ZREM', P .. 'tell:zendesk', id)
   call('DEL', job(id), P .. 'log:' .. id, P .. 'view:' .. id)
 end
 
@@ -286,6 +288,16 @@ local function look_at_follow(m)
   end
 end
 
+local function look_at_tell(id)
+  if not gone(id) then return end
+  for _, channel in ipairs({'slack', 'zendesk'}) do
+    local set = P .. 'tell:' .. channel
+    if call('ZSCORE', set, id) then
+      finding('leftover', channel .. ' ' .. id, function() call('ZREM', set, id) end)
+    end
+  end
+end
+
 -- ---- keys, workers, counters ----
 
 local function look_at_life(name)
@@ -318,6 +330,7 @@ end
 local rules = {
   job = look_at_job, log = function(id) look_at_own('log:', id) end, view = look_at_view,
   pointer = look_at_pointer, ticket = look_at_ticket, follow = look_at_follow,
+  tell = look_at_tell,
   life = look_at_life, stranger = look_at_stranger, worker = look_at_worker,
   counter = look_at_counter, recorded = look_at_recorded,
   rest = look_at_rest,

@@ -246,6 +246,34 @@ def test_members_of_jobs_that_are_gone(ctl, q):
     assert ctl.json("fsck")["findings"] == []
 
 
+def test_messages_of_jobs_that_are_gone(ctl, q):
+    there, gone = q.job("a", "done"), ident("b")
+    q.redis.zadd(q.key("tell:slack"), {there: 1, gone: 2})
+    q.redis.zadd(q.key("tell:zendesk"), {gone: 3})
+    found = ctl.json("fsck", status=1)["findings"]
+    assert [(f["kind"], f["where"], f["detail"]) for f in found] == [
+        ("leftover", "tell", "slack " + gone), ("leftover", "tell", "zendesk " + gone)]
+    assert ctl.json("fsck", "--repair")["mended"] == 2
+    assert q.redis.zrange(q.key("tell:slack"), 0, -1) == [there]
+    assert not q.redis.exists(q.key("tell:zendesk"))
+    assert ctl.json("fsck")["findings"] == []
+
+
+def test_a_record_that_goes_takes_its_messages_along(ctl, q):
+    i, _, _ = no_record_to_speak_of(q)
+    q.redis.zadd(q.key("tell:slack"), {i: 1})
+    q.redis.zadd(q.key("tell:zendesk"), {i: 1})
+    ctl.run("fsck", "--repair")
+    assert ctl.json("fsck")["findings"] == []
+    assert not q.redis.exists(q.key("tell:slack"), q.key("tell:zendesk"))
+
+
+def test_messages_of_no_channel(ctl, q):
+    q.redis.zadd(q.key("tell:pigeon"), {ident("a"): 1})
+    (found,) = ctl.json("fsck", "--repair", status=1)["findings"]
+    assert found["kind"] == "stranger"
+
+
 def test_a_view_before_its_job(ctl, q):
     """The receiver writes it behind the entry that no worker has taken yet."""
     q.redis.lpush(q.key("inbox"), ident("a") + " {}")
