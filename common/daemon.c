@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "log.h"
+#include "notify.h"
 #include "secret.h"
+
+#define STOP_MARGIN_MS 10000 /* of what is promised about the end */
 
 static struct settings *load(const struct daemon *d, const char *env_file)
 {
@@ -135,4 +138,62 @@ void daemon_signals_end(uv_signal_t *handles, size_t count)
                               number); /* for one under way */
         uv_unref((uv_handle_t *)&handles[i]);
     }
+}
+
+/* --- systemd --- */
+
+static void tell(const char *state)
+{
+    struct err e;
+
+    if (notify_send(state, &e))
+        log_msg(LOG_WARN, "notify", "%s", e.text);
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    tell("WATCHDOG=1");
+}
+
+static void start_watchdog(uv_loop_t *loop)
+{
+    static uv_timer_t timer; /* for as long as the process, as the signals */
+    uint64_t half_ms = (uint64_t)notify_watchdog_ms() / 2;
+
+    if (!half_ms)
+        return;
+    (void)uv_timer_init(loop, &timer); /* these cannot fail */
+    (void)uv_timer_start(&timer, on_watchdog, half_ms, half_ms);
+    uv_unref((uv_handle_t *)&timer);
+}
+
+void daemon_ready(uv_loop_t *loop)
+{
+    tell("READY=1");
+    start_watchdog(loop);
+}
+
+void daemon_stopping(int64_t within_ms)
+{
+    char state[64];
+
+    (void)snprintf(state, sizeof state, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+                   (long long)(within_ms + STOP_MARGIN_MS) * 1000);
+    tell(state);
+}
+
+/* The time is for Type=notify-reload, which knows by it that this HUP is meant. */
+void daemon_reloading(void)
+{
+    char state[64];
+
+    (void)snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                   (long long)(uv_hrtime() / 1000));
+    tell(state);
+}
+
+void daemon_reloaded(void)
+{
+    tell("READY=1");
 }

@@ -1,11 +1,12 @@
 /* daemon: how the programs that stay are started: arguments, hardening, settings with
- * their faults and warnings, the log; and signals on the loop. What a program does then
- * is its own (main.c). */
+ * their faults and warnings, the log; signals on the loop, and what systemd is told.
+ * What a program does then is its own (main.c). */
 #ifndef STOPGAP_DAEMON_H
 #define STOPGAP_DAEMON_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <uv.h>
 
@@ -33,5 +34,15 @@ void daemon_signals(uv_loop_t *loop, uv_signal_t *handles, const int *numbers,
 
 /* At the end of the program: they do nothing from now on, nor keep the loop alive. */
 void daemon_signals_end(uv_signal_t *handles, size_t count);
+
+/* To systemd, if it started us; else these do nothing.
+ * ready: the start is over. From here on a timer of the loop tells the watchdog that it
+ * turns, so that a stuck one is noticed; it keeps no loop alive.
+ * stopping: the end has begun and takes at most so long, whatever TimeoutStopSec says.
+ * reloading, reloaded: around what HUP does. */
+void daemon_ready(uv_loop_t *loop);
+void daemon_stopping(int64_t within_ms);
+void daemon_reloading(void);
+void daemon_reloaded(void);
 
 #endif

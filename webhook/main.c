@@ -90,6 +90,7 @@ static void drain(struct process *p)
         return;
     }
     p->draining = true;
+    daemon_stopping(limit_ms);
     log_msg(LOG_INFO, "drain", "%zu connections", httpd_connections(p->receiver.httpd));
     (void)uv_timer_start(&p->drain_timer, on_drain_timeout, (uint64_t)limit_ms, 0);
     httpd_drain(p->receiver.httpd, on_idle);
@@ -105,7 +106,7 @@ static const char *find_unreadable(const struct settings *s)
     return NULL;
 }
 
-static void reload(struct process *p)
+static void read_again(struct process *p)
 {
     const char *name = find_unreadable(p->receiver.settings);
     struct settings *fresh;
@@ -126,6 +127,13 @@ static void reload(struct process *p)
     p->fresh = fresh;
     p->receiver.secrets = fresh;
     log_msg(LOG_INFO, "reload", "secrets and tokens read again");
+}
+
+static void reload(struct process *p)
+{
+    daemon_reloading();
+    read_again(p);
+    daemon_reloaded();
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -241,6 +249,7 @@ static int run(struct process *p)
         log_msg(LOG_INFO, "ready",
                 "stopgap-webhook " STOPGAP_VERSION " on %s port %d, queue %s",
                 s->webhook_listen.host, httpd_port(r->httpd), s->queue);
+        daemon_ready(r->loop);
         (void)uv_run(r->loop, UV_RUN_DEFAULT); /* until stop */
     }
     close_all(p);

@@ -93,11 +93,13 @@ static void reload(struct worker *w)
 {
     struct err e;
 
+    daemon_reloading();
     if (load_files(w, &e))
         log_msg(LOG_ERROR, "reload", "nothing changed: %s", e.text);
     else
         log_msg(LOG_INFO, "reload", "templates, key and token read again, key %s",
                 license_key_id(w->key));
+    daemon_reloaded();
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -107,6 +109,7 @@ static void on_signal(uv_signal_t *handle, int number)
     switch (number) {
     case SIGTERM:
     case SIGINT:
+        daemon_stopping(w->settings->drain_timeout_ms);
         worker_drain(w);
         break;
     case SIGHUP:
@@ -157,6 +160,7 @@ static int serve(const struct settings *s, bool check, const char *env_file)
     log_msg(LOG_INFO, "ready",
             "stopgap-worker " STOPGAP_VERSION " as %s, queue %s, key %s", w.wid,
             s->queue, license_key_id(w.key));
+    daemon_ready(&loop);
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* until worker_stop */
     daemon_signals_end(w.signals, ARRAY_LEN(signal_numbers));
     closed = worker_close(&w);
