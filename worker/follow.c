@@ -17,6 +17,7 @@
 struct follow {
     struct worker *worker;
     uv_timer_t timer;
+    struct report *untold; /* made an issue that Redis did not hear of */
     size_t under_way;
     bool taking;
     bool stopped;
@@ -41,6 +42,33 @@ void follow_report_ended(struct report *it)
     f->under_way--;
     take(f);
     worker_side_ended(w);
+}
+
+void follow_report_untold(struct report *it)
+{
+    struct follow *f = it->worker->follow;
+
+    if (f->stopped) {
+        follow_report_ended(it); /* whoever comes next looks for the issue */
+        return;
+    }
+    it->next = f->untold;
+    f->untold = it;
+}
+
+static void for_untold(struct follow *f, void (*fn)(struct report *it))
+{
+    struct report *it = f->untold, *next;
+
+    for (f->untold = NULL; it; it = next) {
+        next = it->next;
+        fn(it);
+    }
+}
+
+void follow_beat(struct follow *f)
+{
+    for_untold(f, report_tell);
 }
 
 static int64_t closed_for_ms(const struct worker *w)
@@ -166,6 +194,7 @@ void follow_stop(struct follow *f)
     if (f->stopped)
         return;
     f->stopped = true;
+    for_untold(f, follow_report_ended);
     uv_close((uv_handle_t *)&f->timer, on_timer_closed);
 }
 

@@ -16,6 +16,9 @@ struct follow *follow_new(struct worker *w);
 void follow_poke(struct follow *f);
 void follow_due(struct follow *f, int64_t at_ms);
 
+/* Redis is there: what it could not be told before is told now. */
+void follow_beat(struct follow *f);
+
 /* An item, or a claim of items, is under way. */
 bool follow_busy(const struct follow *f);
 

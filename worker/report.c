@@ -14,13 +14,25 @@
 
 /* ---- ends of an item ---- */
 
+/* An item that is still there comes again when its hold ends. But whether an issue that
+ * was made here may be kept only Redis knows: if the hold is over, another worker may
+ * have made one, and nobody else would ever close ours. */
+static void untold(struct report *it)
+{
+    if (it->created)
+        follow_report_untold(it);
+    else
+        follow_report_ended(it);
+}
+
 static void on_settled(void *arg, enum queue_settled how, const struct err *e)
 {
     struct report *it = arg;
 
-    /* Whatever Redis said: an item that is still there comes again when its hold ends.
-     */
-    (void)e;
+    if (e->class != ERR_NONE) {
+        untold(it);
+        return;
+    }
     if (how == QUEUE_STRAY && it->created)
         stray_close(it->worker, GITLAB_REPORT, &it->job, it->job.report_iid);
     follow_report_ended(it);
@@ -32,7 +44,7 @@ static void settle(struct report *it, int64_t delay_ms)
 
     if (queue_follow_done(it->worker->queue, it->kind, it->id, it->what.token, delay_ms,
                           &it->write, on_settled, it, &e))
-        follow_report_ended(it);
+        untold(it);
 }
 
 static void log_item(struct report *it, const char *outcome, const struct err *e)
@@ -325,6 +337,11 @@ static void on_asked(void *arg, int64_t wait_ms, const struct err *e)
         put_off(it, wait_ms);
     else
         begin(it);
+}
+
+void report_tell(struct report *it)
+{
+    settle(it, -1);
 }
 
 void report_start(struct report *it)

@@ -8,6 +8,7 @@
 #include "worker.h"
 
 struct report {
+    struct report *next; /* of those that Redis has not been told of */
     struct worker *worker;
     struct queue_follow what;
     char *kind, *id, *fixed_url, *last_ids;
@@ -19,6 +20,12 @@ struct report {
 
 /* Ends in follow_report_ended, once, perhaps inside this call. */
 void report_start(struct report *r);
+
+/* Tells Redis of the issue that was made here. Ends in the same way. */
+void report_tell(struct report *r);
+
+/* follow.c: it is told with the next beat. */
+void follow_report_untold(struct report *r);
 
 /* follow.c: frees it. What is not finished is still in Redis and comes again. */
 void follow_report_ended(struct report *r);

@@ -307,6 +307,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     unblock_tasks(w);
     claims_check(w, b->held);
     views_refresh(w);
+    follow_beat(w->follow);
     teller_beat(w->teller, first,
                 b->follow_due_ms >= 0 && b->follow_due_ms <= b->now_ms);
     if (b->follow_due_ms >= 0)

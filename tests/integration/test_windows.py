@@ -235,6 +235,35 @@ def test_term_while_a_failure_issue_is_made(queue, start_worker, gitlab, until, 
     assert queue.client.zscore(P + "follow", "report " + failed) is None
 
 
+@pytest.mark.parametrize("what", ["kept", "stray"])
+def test_failure_issue_that_redis_cannot_be_told_of(queue, start_worker, redis, gitlab, until,
+                                                    what):
+    """Redis hears of it as soon as it is back; if another worker has made one meanwhile,
+    as after a freeze, it is closed."""
+    worker = start_worker()
+    gitlab.fail_next("slow", seconds=600)
+    queue.push(users=0)
+    failed, _ = queue.settled(1).popitem()
+    until(lambda: gitlab.requests("POST", "/issues"), "its creation is under way")
+    if what == "stray":
+        queue.client.hset(P + "job:" + failed, "report_iid", "4711")
+    redis.kill()
+    worker.wait_for(event="redis_down")
+    gitlab.release()
+    worker.wait_for(event="follow_up", outcome="reported")
+    worker.term()  # it does not leave before
+    redis.start()
+    assert worker.wait() == 0
+    (issue,) = gitlab.issues()
+    kept = queue.client.hget(P + "job:" + failed, "report_iid")
+    if what == "stray":
+        assert kept == "4711"
+        assert issue["title"].startswith("[Duplicate]") and issue["state"] == "closed"
+        return
+    assert kept == str(issue["iid"]) and issue["state"] == "opened"
+    assert queue.client.zscore(P + "follow", "report " + failed) is None
+
+
 def test_follow_up_that_comes_after_the_drain_deadline(queue, start_worker, redis, smtp, gitlab,
                                                        until):
     """It was asked for in time, but its answer finds GitLab's client gone."""
