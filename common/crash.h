@@ -22,7 +22,8 @@ void crash_left(const void *way);
 #define CRASH_POINT_OF(place, what) crash_point(place, what)
 
 /* The program may end as soon as what was just handed to `way` has left it; with
- * CRASH_PART only the first half of it is handed over then. */
+ * CRASH_PART only the first half of it is handed over then. A stream's way is also its
+ * owner's. */
 #define CRASH_SENT(way, place) crash_sent(way, place, NULL)
 #define CRASH_SENT_OF(way, place, what) crash_sent(way, place, what)
 #define CRASH_PART(way, place, len) crash_part(way, place, len)

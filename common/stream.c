@@ -237,6 +237,7 @@ static void on_flush(uv_prepare_t *h)
 
     flush(s);
     CRASH_LEFT(s);
+    CRASH_LEFT(s->arg);
     if (s->state == HANDSHAKE && !s->hello_sent) {
         s->hello_sent = true;
         tls_bytes(s, NULL, 0);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crash.h"
 #include "inbox_parts.h"
 #include "log.h"
 #include "mem.h"
@@ -69,10 +70,12 @@ int inbox_push(struct inbox *in, const char *id, const struct buf *entry, redis_
     queue_key(in->queue, "inbox", "", list_key);
     (void)snprintf(view, sizeof view, "{\"job_id\":\"%s\",\"status\":\"queued\"}", id);
     (void)snprintf(keep, sizeof keep, "%lld", (long long)in->settings->retention_ms);
+    CRASH_POINT("push.before");
     if (redis_call(in->redis, fn, arg, 3,
                    (const char *[]){"LPUSH", list_key, entry->data},
                    (size_t[]){5, strlen(list_key), entry->len}, e))
         return -1;
+    CRASH_SENT(in->redis, "push.sent");
     if (redis_call(in->redis, on_view_written, in, 6,
                    (const char *[]){"SET", view_key, view, "NX", "PX", keep}, NULL,
                    &unseen))
@@ -96,6 +99,7 @@ const struct err *inbox_answer(struct inbox *in, const struct redisReply *reply,
         .text = "Redis sent a reply that is none to LPUSH",
     };
 
+    CRASH_POINT("push.heard");
     if (e->class != ERR_NONE ||
         (reply_type(reply) == REPLY_INT && reply_int(reply) > 0))
         return e;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crash.h"
 #include "fd.h"
 
 #define MAGIC "stopgap-spool 1"
@@ -72,12 +73,32 @@ static int fill(int fd, const struct spool_name *n, const void *raw, size_t len)
     size_t head_len = (size_t)head_print(n, len, head);
     int saved = 0;
 
-    if (fd_write_all(fd, head, head_len) || fd_write_all(fd, raw, len) || fsync(fd))
+    CRASH_POINT("spool.made");
+    if (fd_write_all(fd, head, head_len))
         saved = errno;
+    CRASH_POINT("spool.half");
+    if (!saved && fd_write_all(fd, raw, len))
+        saved = errno;
+    CRASH_POINT("spool.written");
+    if (!saved && fsync(fd))
+        saved = errno;
+    CRASH_POINT("spool.synced");
     if (close(fd) && !saved)
         saved = errno;
     errno = saved;
     return saved ? -1 : 0;
+}
+
+/* Under its own name, which counts once the folder is on the disk, too. */
+static int publish(int folder, const char *unfinished, const char *name)
+{
+    int rc = renameat(folder, unfinished, folder, name);
+
+    CRASH_POINT("spool.renamed");
+    if (!rc)
+        rc = fsync(folder);
+    CRASH_POINT("spool.kept");
+    return rc;
 }
 
 int spool_file_write(int folder, const struct spool_name *n, const void *raw,
@@ -91,8 +112,7 @@ int spool_file_write(int folder, const struct spool_name *n, const void *raw,
     fd =
         openat(folder, unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
                S_IRUSR | S_IWUSR);
-    if (fd >= 0 && !fill(fd, n, raw, len) &&
-        !renameat(folder, unfinished, folder, name) && !fsync(folder))
+    if (fd >= 0 && !fill(fd, n, raw, len) && !publish(folder, unfinished, name))
         return 0;
     saved = errno;
     (void)unlinkat(folder, unfinished, 0); /* whatever of it is there: the next start */
@@ -185,9 +205,13 @@ int spool_file_read(int folder, const struct spool_name *n, struct buf *raw,
 int spool_file_remove(int folder, const struct spool_name *n, struct err *e)
 {
     char name[SPOOL_NAME_MAX];
+    int rc;
 
     spool_name_print(n, name);
-    if (!unlinkat(folder, name, 0) || errno == ENOENT)
+    CRASH_POINT("spool.removing");
+    rc = unlinkat(folder, name, 0);
+    CRASH_POINT("spool.removed");
+    if (!rc || errno == ENOENT)
         return 0;
     return err_set(e, ERR_TRANSIENT, errno, "spool: %s: %s", name, strerror(errno));
 }

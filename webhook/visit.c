@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <uv.h>
 
+#include "crash.h"
 #include "log.h"
 #include "mem.h"
 
@@ -21,6 +22,7 @@ struct visit *visit_new(struct receiver *r, struct httpd_call *call,
 {
     struct visit *v = mem_new(1, sizeof *v);
 
+    CRASH_POINT("request.heard");
     v->receiver = r;
     v->call = call;
     v->request = request;
@@ -103,7 +105,9 @@ static void finish(struct visit *v, int status, const char *const *extra,
     buf_adds(&body, json);
     buf_addc(&body, '\n');
     tell(v, status, why);
+    CRASH_POINT("answer.before");
     httpd_answer(v->call, status, NULL, extra, body.data, body.len);
+    CRASH_POINT("answer.sent"); /* one this short leaves at once */
     buf_done(&body);
     visit_free(v);
 }

@@ -38,6 +38,8 @@ class Stand:
 
 
 class Case:
+    PROGRAM = Worker
+
     def __init__(self, stand, scenario, deaths=(), must_die=True, **settings):
         """deaths: (point, its how-manieth passing), one for each program that dies.
         must_die: to come to the first of them is part of the run."""
@@ -49,7 +51,7 @@ class Case:
         self.domain = f"{self.queue}.example"
         self.log = os.path.join(stand.folder, f"passed-{self.number}")
         self.client = stand.redis.client
-        self.worker, self.workers = None, []
+        self.worker, self.workers = None, []  # the program that dies, and those before it
         self.commands = Counter()
         self.env = {
             "STOPGAP_REDIS_URL": stand.redis.url, "STOPGAP_QUEUE": self.queue,
@@ -147,7 +149,7 @@ class Case:
             point, n = self.deaths[len(self.died)]
             if point.rsplit(".", 1)[1] not in self.scenario.by_people:
                 env["CRASH_AT"] = f"{point}:{n}"
-        self.worker = Worker(env, ready=False)
+        self.worker = self.PROGRAM(env, ready=False)
         self.workers.append(self.worker)
 
     def tend(self):
@@ -159,11 +161,14 @@ class Case:
             f"{self}: exit status {status}:\n{self.worker.text()}"
         self.worker.killed = True
         self.died.append(self.deaths[len(self.died)][0])
+        self.end_its_holds()
+        self.start()
+
+    def end_its_holds(self):
         for name, hold in (("follow", HOLD_MS), ("tell:slack", TELL_HOLD_MS)):
             key = self.prefix + name
             for member, score in self.client.zrange(key, 0, -1, withscores=True):
                 self.client.zadd(key, {member: score - hold}, xx=True)  # its hold is over
-        self.start()
 
     def at_rest(self, ended):
         with self.client.pipeline(transaction=True) as p:  # one moment's picture

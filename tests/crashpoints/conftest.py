@@ -12,7 +12,7 @@ os.environ.setdefault("BUILD_DIR", os.path.join(HERE, "..", "..", "build-crash")
 
 @pytest.fixture(scope="module", autouse=True)
 def built():
-    for name in ("stopgap-worker", "stopgapctl"):
+    for name in ("stopgap-worker", "stopgap-webhook", "stopgapctl"):
         path = os.path.join(os.environ["BUILD_DIR"], name)
         if not os.access(path, os.X_OK):
             pytest.skip(f"{path} is not there: `make CRASH=1`")

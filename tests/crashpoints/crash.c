@@ -57,7 +57,7 @@ static void note(const char *name)
 /* True: this passing is the one to end at. */
 static bool passes(const char *place, const char *what)
 {
-    static unsigned long seen;
+    static _Atomic unsigned long seen; /* the spool works in threads */
     const char *at = getenv("CRASH_AT");
     const char *colon = at ? strrchr(at, ':') : NULL;
     char name[NAME_MAX_LEN];

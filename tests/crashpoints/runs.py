@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 
-from case import Case, Stand
+from case import Stand
 from testenv.ctl import Ctl
 from testenv.gitlab import GitLab
 from testenv.redis import Redis
@@ -55,7 +55,8 @@ def run_all(runs):
     wrong = []
 
     def one(servers, scenario, deaths):
-        case = Case(servers, scenario, deaths, must_die=not deaths or comes_to(*deaths[0]))
+        case = scenario.kind(servers, scenario, deaths,
+                             must_die=not deaths or comes_to(*deaths[0]))
         out = case.run()
         case.forget()
         if deaths and deaths[0][0] in NOT_IN_DOUBT and len(case.died) == 1:

@@ -5,6 +5,9 @@ crash point."""
 import dataclasses
 import json
 
+from case import Case
+from receiving import Receiving
+
 TEN = range(1, 11)
 
 
@@ -72,17 +75,24 @@ def closed(case):
     case.push(1)
 
 
+def redis_comes(case):
+    """Before that it is away for receivers."""
+    case.redis_comes()
+
+
 @dataclasses.dataclass
 class Scenario:
     name: str
-    phases: list  # (function, how many jobs have ended after it)
+    phases: list  # (function, how many jobs have ended after it, or requests were taken)
     by_people: tuple = ()  # scripts whose points are passed by stopgapctl
     told: bool = False  # in Slack
+    again: tuple = ()  # points that die here, too, though an earlier scenario has them
+    kind: type = Case  # of its runs
 
 
 SCENARIOS = [
     Scenario("jobs", [(jobs, 10)]),
-    Scenario("reports", [(faulty, 10), (jobs, 20)]),
+    Scenario("reports", [(faulty, 10), (jobs, 20)], again=("gitlab.",)),
     Scenario("repeats", [(jobs, 10), (same_and_again, 30)]),
     Scenario("people", [(refused, 20), (requeue, 20), (resend, 20), (discard, 20)],
              by_people=("requeue", "resend", "discard")),
@@ -91,10 +101,12 @@ SCENARIOS = [
     Scenario("told", [(jobs, 10)], told=True),
     Scenario("mended", [(jobs, 10), (fsck, 10)], by_people=("fsck",)),
     Scenario("closed", [(closed, 1)]),
+    Scenario("received", [(redis_comes, 0), (jobs, 10)], kind=Receiving),
+    Scenario("spooled", [(jobs, 10), (redis_comes, 10)], again=("push.",), kind=Receiving),
 ]
 
 
-# --- for pairs of deaths: few jobs, but every point of a worker ---
+# --- for pairs of deaths: few jobs, but every point of a worker, and of a receiver ---
 
 def two_faulty(case):
     for n in (1, 2):
@@ -113,7 +125,25 @@ def again_and_lost(case):
     case.give_in_secret(9)
 
 
-PAIRS = Scenario("pairs", [(two_faulty, 2), (two_of_each, 6), (again_and_lost, 8)])
+def two(case):
+    for n in (1, 2):
+        case.push(n)
+
+
+def two_more(case):
+    for n in (3, 4):
+        case.push(n)
+
+
+# A pair that an earlier one has is not in a later one again.
+PAIRS = [
+    Scenario("pairs", [(two_faulty, 2), (two_of_each, 6), (again_and_lost, 8)]),
+    Scenario("pairs of lanes", [(closed, 1)]),
+    Scenario("pairs of tellers", [(two, 2)], told=True),
+    Scenario("pairs of views", [(slow, 1)]),
+    Scenario("pairs of receivers", [(two, 2), (redis_comes, 2), (two_more, 4)],
+             kind=Receiving),
+]
 
 
 # --- for workers that stop and go on: as few, since a lease has to run out each time ---

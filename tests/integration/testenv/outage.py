@@ -164,16 +164,16 @@ class Clients:
 class Adoption:
     """What a worker's next look at the inbox does, and no more: its jobs only come to be."""
 
-    def __init__(self, redis):
-        self.redis = redis
+    def __init__(self, redis, prefix=PREFIX):
+        self.redis, self.prefix = redis, prefix
         self.script = scripts.source("take")
 
     def run(self):
         """False: Redis does not let it."""
         try:
-            self.redis.client.zadd(PREFIX + "workers", {"judge": 1 << 52})
-            while self.redis.client.llen(PREFIX + "inbox"):
-                self.redis.client.eval(self.script, 1, PREFIX, "judge", 0, 0, 300000, 1, 0,
+            self.redis.client.zadd(self.prefix + "workers", {"judge": 1 << 52})
+            while self.redis.client.llen(self.prefix + "inbox"):
+                self.redis.client.eval(self.script, 1, self.prefix, "judge", 0, 0, 300000, 1, 0,
                                        "x" * 26, 200)
         except client_library.exceptions.RedisError:
             return False
@@ -182,7 +182,7 @@ class Adoption:
     def jobs(self):
         """{id: the request's bytes}"""
         client = self.redis.client
-        keys = list(client.scan_iter(PREFIX + "job:*", count=1000))
+        keys = list(client.scan_iter(self.prefix + "job:*", count=1000))
         return {key.rsplit(":", 1)[1]: client.hget(key, "raw") for key in keys}
 
 
