@@ -289,6 +289,20 @@ int queue_lane(struct queue *q, const char *name, enum queue_lane_verb verb, int
 void queue_beat_lane(const struct queue_beat *b, const char *name,
                      struct queue_lane *out);
 
+/* How much there is of each, in one moment. Changes nothing. */
+struct queue_depth {
+    int64_t now_ms;
+    int64_t inbox, ready, active, delayed, failed, done;
+    int64_t follow_ups, slack, zendesk; /* what is to be reported, and told where */
+    int64_t workers;                    /* alive */
+    int64_t oldest_ms; /* when the oldest of `ready` was accepted; -1: none */
+    bool paused;
+};
+typedef void (*queue_depth_fn)(void *arg, const struct queue_depth *d,
+                               const struct err *e);
+int queue_depth(struct queue *q, queue_depth_fn fn, void *arg,
+                struct err *e) MUST_CHECK;
+
 /* ---- an operator's part: the answer's first word, the second (or "") ---- */
 
 typedef void (*queue_answer_fn)(void *arg, const char *word, const char *detail,

@@ -89,6 +89,7 @@ static const struct {
     [QUEUE_RESEND] = {REPLY_STRING, 0, 1, 2},
     [QUEUE_DISCARD] = {REPLY_STRING, 0, 1, 2},
     [QUEUE_FSCK] = {REPLY_INT, INT64_MAX, 1, SIZE_MAX},
+    [QUEUE_DEPTH] = {REPLY_INT, INT64_MAX, 14, 14},
 };
 
 static bool is_answer_of(enum queue_script script, const struct redisReply *r)

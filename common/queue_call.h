@@ -48,6 +48,7 @@ struct queue_call {
         queue_answer_fn answer;
         queue_lane_fn lane;
         queue_findings_fn findings;
+        queue_depth_fn depth;
     } fn;
     void *arg;
     redis_fn on_reply; /* what is below is queue_call_eval's */

@@ -28,6 +28,7 @@ enum queue_script {
     QUEUE_TRIM,
     QUEUE_LANE,
     QUEUE_FSCK,
+    QUEUE_DEPTH,
     QUEUE_SCRIPT_COUNT
 };
 

@@ -152,6 +152,11 @@ static void put_tell(struct put *p, const struct err *e)
 
 static void put_next(struct put *p, const struct err *why);
 
+static void count_kept(const struct put *p, uint64_t *where, const struct err *e)
+{
+    *where += p->fn && e->class == ERR_NONE; /* else it was counted already */
+}
+
 /* From either. An answer that comes when the other way was taken already counts, too.
  */
 static void put_answered(struct put *p, const struct err *e)
@@ -170,6 +175,7 @@ static void on_confirmed(void *arg, const struct err *e)
     p->at_redis = false;
     if (!p->in->closed)
         inbox_note(p->in, e);
+    count_kept(p, &p->in->kept_in_redis, e);
     put_answered(p, p->in->closed ? &inbox_ends : e);
 }
 
@@ -190,6 +196,7 @@ static void on_spooled(void *arg, const struct err *e)
     struct put *p = arg;
 
     p->at_spool = false;
+    count_kept(p, &p->in->kept_in_spool, e);
     if (e->class == ERR_NONE)
         drain_begin(p->in);
     put_answered(p, e);
@@ -417,5 +424,8 @@ void inbox_state(const struct inbox *in, struct inbox_state *out)
 {
     *out = (struct inbox_state){.redis_up = redis_is_up(in->redis) && !in->refusing,
                                 .spool_usable = spool_writable(in->spool),
-                                .spooled = spool_count(in->spool)};
+                                .spooled = spool_count(in->spool),
+                                .kept_in_redis = in->kept_in_redis,
+                                .kept_in_spool = in->kept_in_spool,
+                                .drained = in->drain.count};
 }

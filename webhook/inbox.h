@@ -48,6 +48,7 @@ struct inbox_state {
     bool redis_up;
     bool spool_usable; /* writable when last tried, and not full */
     size_t spooled;
+    uint64_t kept_in_redis, kept_in_spool, drained; /* since the start */
 };
 void inbox_state(const struct inbox *in, struct inbox_state *out);
 

@@ -82,6 +82,7 @@ static void on_confirmed(void *arg, const struct err *e)
     inbox_note(in, e);
     if (e->class == ERR_NONE) {
         in->drain.done++;
+        in->drain.count++;
         spool_drop(in->spool, on_dropped, in);
     } else {
         wait(in, e);

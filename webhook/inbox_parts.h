@@ -21,6 +21,7 @@ struct drain {
     size_t refused;  /* by the disk, in this round through the spool */
     bool complained; /* of the disk */
     size_t done;     /* since then */
+    uint64_t count;  /* ever */
 };
 
 struct inbox {
@@ -34,6 +35,7 @@ struct inbox {
     enum err_class told_down; /* what the log said of the connection; ERR_NONE: up */
     bool complained;          /* of views that cannot be written */
     bool closed;
+    uint64_t kept_in_redis, kept_in_spool;
     struct put *puts, *last_put; /* the oldest first */
     struct get *unanswered;
     uv_timer_t sweep, later, probe;

@@ -11,10 +11,12 @@
 #include "inbox.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics_listen.h"
 #include "receiver.h"
 #include "routes.h"
 #include "settings.h"
 #include "tls.h"
+#include "webhook_metrics.h"
 
 #define BODY_MAX 262144 /* what Zendesk may send */
 #define HEAD_MS 3000
@@ -52,6 +54,7 @@ static const struct daemon self = {.name = "stopgap-webhook",
 /* The process: the receiver and what starts and ends it. */
 struct process {
     struct receiver receiver;
+    struct metrics_listen *metrics;
     uv_signal_t signals[ARRAY_LEN(signal_numbers)];
     uv_timer_t drain_timer;
     uv_prepare_t log_turn;
@@ -188,13 +191,18 @@ static int listen_on(struct receiver *r, struct err *e)
     return r->httpd ? 0 : -1;
 }
 
-static int start(struct receiver *r, struct err *e)
+static int start(struct process *p, struct err *e)
 {
+    struct receiver *r = &p->receiver;
+
     raise_descriptors(r->settings->webhook_max_connections);
     r->inbox = inbox_new(r->loop, r->settings, r->tls, e);
     if (!r->inbox)
         return -1;
-    return listen_on(r, e);
+    if (listen_on(r, e))
+        return -1;
+    p->metrics = webhook_metrics_listen(r);
+    return 0;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -223,6 +231,7 @@ static void close_all(struct process *p)
 
     log_hold(false);
     uv_close((uv_handle_t *)&p->log_turn, on_closed);
+    metrics_listen_free(p->metrics);
     httpd_free(r->httpd);
     inbox_free(r->inbox);
     daemon_signals_end(p->signals, ARRAY_LEN(p->signals));
@@ -242,7 +251,7 @@ static int run(struct process *p)
     (void)uv_timer_init(r->loop, &p->drain_timer);
     p->drain_timer.data = p;
     start_log_turns(p);
-    if (start(r, &e)) {
+    if (start(p, &e)) {
         log_msg(LOG_ERROR, "start", "%s", e.text);
         p->exit_code = 2;
     } else {

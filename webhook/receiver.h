@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "replay.h"
+#include "tally.h"
 
 struct httpd;
 struct inbox;
@@ -31,6 +32,7 @@ struct receiver {
     struct httpd *httpd;
     struct refusals refusals;
     struct replay replay;
+    struct tally tally;
 };
 
 #endif

@@ -19,16 +19,17 @@ struct route {
     const char *method;
     enum gate_right right;
     void (*handle)(struct visit *v);
+    enum tally_route counted_as;
 };
 
 static const struct route routes[] = {
-    {"/zendesk", "POST", GATE_WEBHOOK, intake_zendesk},
-    {"/v1/requests", "POST", GATE_SUBMIT, intake_api},
-    {"/v1/requests", "GET", GATE_READ, status_of_ticket},
-    {"/v1/requests/" ID, "GET", GATE_READ, status_show},
-    {"/v1/requests/" ID "/resend", "POST", GATE_READ, intake_resend},
-    {"/healthz", "GET", GATE_ANYONE, status_health},
-    {"/readyz", "GET", GATE_ANYONE, status_ready},
+    {"/zendesk", "POST", GATE_WEBHOOK, intake_zendesk, TALLY_ZENDESK},
+    {"/v1/requests", "POST", GATE_SUBMIT, intake_api, TALLY_SUBMIT},
+    {"/v1/requests", "GET", GATE_READ, status_of_ticket, TALLY_TICKET},
+    {"/v1/requests/" ID, "GET", GATE_READ, status_show, TALLY_SHOW},
+    {"/v1/requests/" ID "/resend", "POST", GATE_READ, intake_resend, TALLY_RESEND},
+    {"/healthz", "GET", GATE_ANYONE, status_health, TALLY_HEALTH},
+    {"/readyz", "GET", GATE_ANYONE, status_ready, TALLY_READY},
 };
 
 /* Does the path have that form? The id in it goes to target. */
@@ -88,6 +89,7 @@ static void enter(struct visit *v, const struct route *r)
     struct err e;
 
     v->quiet = r->right == GATE_ANYONE;
+    v->counted_as = r->counted_as;
     if (gate_check(r->right, v->receiver->secrets, v->request, &e) == 0)
         r->handle(v);
     else

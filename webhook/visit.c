@@ -65,6 +65,7 @@ void visit_refused(struct receiver *r, const char *peer, int status, const char 
 {
     struct log_line l;
 
+    r->tally.refused[tally_place(status)]++;
     if (!may_tell(r))
         return;
     log_begin(&l, LOG_WARN, "refused");
@@ -96,6 +97,15 @@ static void tell(const struct visit *v, int status, const char *why)
 
 /* --- Answers --- */
 
+static void count(struct visit *v, int status)
+{
+    struct tally *t = &v->receiver->tally;
+
+    t->answers[v->counted_as][tally_place(status)]++;
+    if (!v->quiet)
+        metrics_note(&t->took, (int64_t)(uv_now(v->receiver->loop) - v->began_ms));
+}
+
 static void finish(struct visit *v, int status, const char *const *extra,
                    const char *json, const char *why)
 {
@@ -104,6 +114,7 @@ static void finish(struct visit *v, int status, const char *const *extra,
     buf_init(&body, strlen(json) + 1);
     buf_adds(&body, json);
     buf_addc(&body, '\n');
+    count(v, status);
     tell(v, status, why);
     CRASH_POINT("answer.before");
     httpd_answer(v->call, status, NULL, extra, body.data, body.len);

@@ -15,8 +15,9 @@ struct visit {
     const struct httpd_request *request;
     const char *route;           /* as in the table of routes, for the log */
     char target[JOB_ID_LEN + 1]; /* the id in the path, or "" */
-    bool quiet;                  /* asked by monitors, all the time */
-    uint64_t began_ms;           /* loop clock */
+    enum tally_route counted_as;
+    bool quiet;        /* asked by monitors, all the time */
+    uint64_t began_ms; /* loop clock */
 
     char job_id[JOB_ID_LEN + 1]; /* "" until there is one */
     bool faulty;                 /* the request that is kept has */

@@ -63,6 +63,7 @@ static void log_item(struct report *it, const char *outcome, const struct err *e
 
 static void done(struct report *it, const char *outcome)
 {
+    it->worker->counts.reports[COUNTS_DONE]++;
     log_item(it, outcome, NULL);
     queue_write_int(&it->write, "report_tries", 0);
     settle(it, -1);
@@ -77,6 +78,7 @@ static void again(struct report *it, const struct err *e)
     if (!delay)
         delay = backoff_delay_ms(it->job.report_tries, s->backoff_base_ms,
                                  s->backoff_cap_ms, randombytes_random());
+    it->worker->counts.reports[COUNTS_AGAIN]++;
     log_item(it, "will try again", e);
     queue_write_int(&it->write, "report_tries", it->job.report_tries);
     settle(it, delay);

@@ -20,6 +20,7 @@ static void log_ambiguous(struct task *t, const char *why)
 {
     struct log_line l;
 
+    t->worker->counts.ambiguous++;
     task_log(t, &l, LOG_WARN, "ambiguous");
     log_int(&l, "count", t->job.ambiguous);
     log_str(&l, "why", why);

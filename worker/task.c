@@ -36,6 +36,16 @@ void task_log(struct task *t, struct log_line *l, int level, const char *event)
         log_int(l, "ticket", t->job.request.ticket_id);
 }
 
+static void count_step(struct task *t, enum outcome outcome)
+{
+    struct counts *c = &t->worker->counts;
+
+    c->steps[t->at][t->snooze_ms ? COUNTS_WAITS : outcome]++;
+    if (outcome == OUTCOME_DONE)
+        metrics_note(&c->step_took[t->at],
+                     worker_loop_ms(t->worker) - t->step_since_ms);
+}
+
 static void log_step(struct task *t, enum outcome outcome)
 {
     static const char *const names[] = {"done", "failed", "gone", "pending"};
@@ -135,6 +145,19 @@ static void log_end_of_job(struct task *t)
     log_end(&l);
 }
 
+static void count_end_of_job(const struct task *t)
+{
+    struct counts *c = &t->worker->counts;
+
+    c->jobs[t->end_verb]++;
+    if (t->end_verb == QUEUE_DONE && t->job.accepted_ms)
+        metrics_note(&c->job_took, worker_now_ms(t->worker) - t->job.accepted_ms);
+    if (t->end_verb == QUEUE_RETRY)
+        c->retries[t->err.class]++;
+    if (t->end_verb == QUEUE_FAIL)
+        c->failures[t->err.class]++;
+}
+
 static void on_finished(void *arg, bool yours, const struct err *e)
 {
     struct task *t = arg;
@@ -146,8 +169,10 @@ static void on_finished(void *arg, bool yours, const struct err *e)
         return;
     }
     t->pending = false;
-    if (yours)
+    if (yours) {
+        count_end_of_job(t);
         log_end_of_job(t);
+    }
     if (yours && t->end_verb == QUEUE_FAIL)
         follow_poke(t->worker->follow);
     if (yours && (t->end_verb == QUEUE_FAIL || t->end_verb == QUEUE_DONE))
@@ -315,6 +340,8 @@ static bool given_back(struct task *t)
 /* The only function that moves a task on. True: there is more to run now. */
 static bool apply(struct task *t, enum outcome outcome)
 {
+    if (t->at < STEP_ACK)
+        count_step(t, outcome);
     if (t->at < STEP_ACK && outcome != OUTCOME_GONE)
         log_step(t, outcome);
     if (t->probes)

@@ -113,6 +113,7 @@ static void log_item(const struct teller_item *it, const char *outcome,
 
 static void told(struct teller_item *it)
 {
+    it->worker->counts.tells[COUNTS_DONE]++;
     log_item(it, "told", NULL);
     buf_addf(&it->words, "told %s: %s", it->channel->name, it->event);
     settle(it, it->event, "told", -1);
@@ -121,6 +122,7 @@ static void told(struct teller_item *it)
 static void not_told(struct teller_item *it, const char *outcome, const char *counter,
                      const struct err *e)
 {
+    it->worker->counts.tells[COUNTS_REFUSED]++;
     log_item(it, outcome, e);
     buf_addf(&it->words, "%s to tell %s of %s: %s", outcome, it->channel->name,
              it->event, e->text);
@@ -145,6 +147,7 @@ static void again(struct teller_item *it, const struct err *e)
     if (!delay)
         delay = backoff_delay_ms(it->tries, s->backoff_base_ms, s->backoff_cap_ms,
                                  randombytes_random());
+    it->worker->counts.tells[COUNTS_AGAIN]++;
     log_item(it, "will try again", e);
     queue_write_int(&it->write, it->channel->tries, it->tries);
     teller_wait(it, delay);

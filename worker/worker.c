@@ -14,6 +14,7 @@
 #include "identity.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics_listen.h"
 #include "queue_confirm.h"
 #include "queue_lua.h"
 #include "settings.h"
@@ -24,6 +25,7 @@
 #include "teller.h"
 #include "views.h"
 #include "worker_lane.h"
+#include "worker_metrics.h"
 #include "zendesk.h"
 
 #define WAIT_MS 30000         /* of one blocking wait; its end costs one command */
@@ -297,8 +299,10 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     }
     set_clock(w, b->now_ms);
     w->lease_until_ms = w->beat_sent_ms + w->settings->lease_ms;
-    if (b->known == 0 && w->registered)
+    if (b->known == 0 && w->registered) {
+        w->counts.leases_lost++;
         log_msg(LOG_WARN, "lease_lost", "this worker's jobs were taken back by others");
+    }
     w->registered = true;
     if (!w->started_ms)
         w->started_ms = b->now_ms;
@@ -413,6 +417,7 @@ static void on_down(void *arg, const struct err *e)
 
     w->registered = false;
     w->taking = false;
+    w->counts.redis_lost++;
     if (!w->closing)
         log_msg(redis_level(e), "redis_down", "%s", e->text);
 }
@@ -518,6 +523,7 @@ int worker_start(struct worker *w, struct err *e)
     w->wait_pending = connect_redis(w, "stopgap-worker-pending", false);
     w->queue = queue_new(w->redis, s, w->wid);
     w->confirm = queue_confirm_new(w->redis, s->redis_wait);
+    w->metrics = worker_metrics_listen(w);
     return uv_timer_start(&w->beat_timer, on_beat_timer, (uint64_t)(s->lease_ms / 5),
                           (uint64_t)(s->lease_ms / 5));
 }
@@ -572,6 +578,7 @@ bool worker_close(struct worker *w)
     uv_close((uv_handle_t *)&w->log_turn, on_handle_closed);
     follow_stop(w->follow);
     teller_stop(w->teller);
+    metrics_listen_free(w->metrics);
     redis_free(w->wait_inbox);
     redis_free(w->wait_pending);
     redis_free(w->redis);

@@ -10,6 +10,7 @@
 
 #include <uv.h>
 
+#include "counts.h"
 #include "lane.h"
 #include "queue.h"
 #include "worker_lag.h"
@@ -25,6 +26,7 @@ struct templates;
 struct tls;
 struct follow;
 struct slack;
+struct metrics_listen;
 struct teller;
 struct zendesk;
 
@@ -78,7 +80,9 @@ struct worker {
     bool waiting[2];   /* a blocking wait is under way on inbox, pending */
     bool told_wait[2]; /* that Redis refuses it */
     struct worker_lag lag;
-    uint64_t beats; /* sent; every so many, old jobs are removed too */
+    struct counts counts;
+    struct metrics_listen *metrics; /* NULL: off */
+    uint64_t beats;                 /* sent; every so many, old jobs are removed too */
     uv_timer_t beat_timer, due_timer, drain_timer;
     uv_prepare_t log_turn; /* log lines leave once a turn */
     uv_signal_t signals[6];
