@@ -31,8 +31,8 @@ def check(tmp_path):
     ("common/err.c", '"log.h"', "layer 0 may not include"),
     ("common/mail.c", '"queue.h"', "layer 2 may not include"),
     ("worker/step_sign.c", '"step_email.h"', "layer 5 may not include"),
-    ("ctl/main.c", '"smtp.h"', "neither in ctl/ nor in common/"),
-    ("common/buf.c", '"../worker/smtp.h"', "neither in common/ nor in common/"),
+    ("ctl/main.c", '"lane.h"', "neither in ctl/ nor in common/"),
+    ("common/buf.c", '"../worker/lane.h"', "neither in common/ nor in common/"),
     ("worker/step_sign.c", "<curl/curl.h>", "has its home in: common/http"),
     ("common/queue.c", "<hiredis/hiredis.h>", "has its home in"),
     ("common/mail.c", "<uv.h>", "has its home in"),
@@ -40,7 +40,7 @@ def check(tmp_path):
 ])
 def test_layers_refuses(check, path, include, message):
     others = {"common/log.h": "", "common/queue.h": "", "worker/step_email.h": "",
-              "worker/smtp.h": ""}
+              "worker/lane.h": ""}
     status, output = check("check-layers", {**others, path: f"#include {include}\n"})
     assert (status, output.startswith(f"{path}:1: "), message in output) == (1, True, True)
 

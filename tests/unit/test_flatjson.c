@@ -1,4 +1,4 @@
-/* Tests of worker/flatjson.c. */
+/* Tests of common/flatjson.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
