@@ -10,7 +10,7 @@ BUILD ?= build$(if $(SAN),-$(SAN))$(if $(CRASH),-crash)
 PKGS := libuv hiredis libcurl jansson libsodium openssl libidn2
 PKG_CONFIG ?= pkg-config
 
-ifeq ($(filter clean help lint zendesk-app app-browser,$(MAKECMDGOALS)),)
+ifeq ($(filter clean help lint zendesk-app app-browser deb deb-check,$(MAKECMDGOALS)),)
   ifneq ($(shell $(PKG_CONFIG) --exists $(PKGS) && echo yes),yes)
     $(error Development packages are missing: ./scripts/test.sh installs them, or see README.md. Wanted: $(PKGS))
   endif
@@ -59,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app man install uninstall deb deb-check
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -186,6 +186,29 @@ zendesk-app:
 app-browser: zendesk-app
 	$(Q)tests/app/browser/run $(BUILD)/stopgap-zendesk-app.zip $(BUILD)/app-browser
 
+# Man pages and bash completion: they show what the programs' own help says.
+man: $(BUILD)/stopgapctl.bash
+$(BUILD)/stopgapctl.bash: $(BUILD)/stopgapctl $(wildcard deploy/man/*) deploy/stopgapctl.bash docs/config.md scripts/make-man
+	$(call say,MAN,$(BUILD)/man)
+	$(Q)scripts/make-man $(BUILD)
+
+# Under PREFIX, in DESTDIR first; nothing is written to /etc, nothing is started.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' $(if $(UNITDIR),UNITDIR='$(UNITDIR)') scripts/install-files
+install: all man
+	$(Q)$(INSTALL) install $(BUILD)
+
+uninstall: all man
+	$(Q)$(INSTALL) uninstall $(BUILD)
+
+# The Debian package, into build/deb/; deb-check tries it in a fresh root (as root).
+deb:
+	$(Q)scripts/build-deb build/deb
+
+deb-check: deb
+	$(Q)tests/deb/check build/deb
+
 lint:
 	$(Q)./scripts/lint
 
@@ -214,4 +237,6 @@ help:
 	@echo 'make fuzz       fuzz targets, built with clang into build-fuzz/'
 	@echo 'make fuzz-smoke each fuzz target on its corpus for FUZZ_SECONDS (5)'
 	@echo 'make headers    each header compiles alone'
+	@echo 'make install    programs, units, man pages; DESTDIR=, PREFIX=/usr/local; uninstall'
+	@echo 'make deb        a Debian package into build/deb/; deb-check tries it in a fresh root'
 	@echo 'make clean'
