@@ -33,6 +33,8 @@ struct http {
     struct http_loop *loop;
     char *ca_file;
     bool closing;
+    bool watched;
+    struct http_seen seen;
     unsigned callbacks; /* under way: http_free then leaves the memory to the last */
     struct http_op *running;
     struct http_op *spare; /* finished, with their easy handles set up */
@@ -253,6 +255,7 @@ struct http_op *http_start(struct http *h, const struct http_request *r, http_fn
     SET(op->easy, CURLOPT_URL, r->url);
     SET(op->easy, CURLOPT_CUSTOMREQUEST, r->method);
     SET(op->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    SET(op->easy, CURLOPT_CERTINFO, (long)h->watched);
     if (!h->closing) /* else http_free, which is running, ends it */
         http_loop_add(h->loop, op->easy);
     return op;
@@ -281,6 +284,39 @@ static int64_t server_time(CURL *easy)
     if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK)
         at = (int64_t)curl_getdate(date->value, NULL);
     return at < 0 ? (int64_t)time(NULL) : at;
+}
+
+/* In whichever form this curl tells it; 0: not at all. */
+static int64_t first_end_ms(CURL *easy)
+{
+    static const char name[] = "Expire date:";
+    struct curl_certinfo *chain = NULL;
+    int64_t first = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_CERTINFO, &chain);
+    for (int i = 0; chain && i < chain->num_of_certs; i++)
+        for (struct curl_slist *l = chain->certinfo[i]; l; l = l->next) {
+            int64_t at = -1;
+
+            if (strncmp(l->data, name, sizeof name - 1) == 0)
+                at = (int64_t)curl_getdate(l->data + sizeof name - 1, NULL) * 1000;
+            if (at > 0 && (!first || at < first))
+                first = at;
+        }
+    return first;
+}
+
+static void look(struct http_op *op)
+{
+    struct curl_header *date;
+    struct http_seen seen = {0};
+
+    if (curl_easy_header(op->easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK)
+        seen.date_ms = (int64_t)curl_getdate(date->value, NULL) * 1000;
+    if (seen.date_ms < 0)
+        seen.date_ms = 0;
+    seen.tls_ends_ms = first_end_ms(op->easy);
+    op->h->seen = seen;
 }
 
 static int64_t retry_after_ms(CURL *easy)
@@ -312,6 +348,8 @@ static void read_answer(struct http_op *op, struct http_response *r)
     r->retry_after_ms = retry_after_ms(op->easy);
     r->next_page = next_page > 0 && next_page < 1000000 ? (int)next_page : 0;
     r->location = location ? location : "";
+    if (op->h->watched)
+        look(op);
 }
 
 /* Why no answer came, in words that an operator can use. */
@@ -398,6 +436,16 @@ struct http *http_new(struct uv_loop_s *loop, const char *ca_file, struct err *e
     h->ca_file = mem_strdup(ca_file);
     h->loop = http_loop_open(loop, on_ended);
     return h;
+}
+
+void http_watch(struct http *h)
+{
+    h->watched = true;
+}
+
+void http_seen(const struct http *h, struct http_seen *out)
+{
+    *out = h->seen;
 }
 
 void http_free(struct http *h)

@@ -52,6 +52,15 @@ typedef void (*http_fn)(void *arg, const struct http_response *response);
 struct http *http_new(struct uv_loop_s *loop, const char *ca_file,
                       struct err *e) MUST_CHECK;
 
+/* What the last answer showed besides, for those who watch: the server's clock, and
+ * when the first certificate of its chain ends. 0: not known. From this call on
+ * certificates are looked at. */
+struct http_seen {
+    int64_t date_ms, tls_ends_ms;
+};
+void http_watch(struct http *h);
+void http_seen(const struct http *h, struct http_seen *out);
+
 /* Running requests get their callback with ERR_CANCELLED inside this call. May be
  * called from a callback. */
 void http_free(struct http *h);

@@ -191,6 +191,31 @@ static void render(const struct mail *m, const struct templates *t, struct parts
     free(v.license);
 }
 
+/* In front of each part, and behind the page's <body> where there is one. */
+static void mark_sample(struct parts *p)
+{
+    static const char *const marks[TEMPLATE_COUNT] = {
+        [TEMPLATE_SUBJECT] = "[TEST, NO LICENSE] ",
+        [TEMPLATE_TEXT] = "*** This mail is a test. There is no license in it, and "
+                          "nothing to do. ***\n\n",
+        [TEMPLATE_HTML] = "<p style=\"color:#c00\"><b>This mail is a test. There is no "
+                          "license in it, and nothing to do.</b></p>\n"};
+
+    for (unsigned i = 0; i < TEMPLATE_COUNT; i++) {
+        struct buf *text = &p->rendered[i], marked;
+        const char *body = i == TEMPLATE_HTML ? strstr(text->data, "<body") : NULL;
+        size_t head = body ? (size_t)(body - text->data) + strcspn(body, ">") : 0;
+
+        head += body && text->data[head] == '>';
+        buf_init(&marked, PART_MAX);
+        buf_add(&marked, text->data, head);
+        buf_adds(&marked, marks[i]);
+        buf_add(&marked, text->data + head, text->len - head);
+        buf_done(text);
+        *text = marked;
+    }
+}
+
 static int check_rendered(const struct parts *p, struct err *e)
 {
     const struct buf *subject = &p->rendered[TEMPLATE_SUBJECT];
@@ -220,6 +245,8 @@ static int prepare(const struct mail *m, const struct templates *t, struct parts
     hash_hex(m, "boundary", p->key);
     when_format_mail(m->date_ms, p->date);
     render(m, t, p);
+    if (m->sample)
+        mark_sample(p);
     return check_rendered(p, e);
 }
 

@@ -3,6 +3,7 @@
 #ifndef STOPGAP_MAIL_H
 #define STOPGAP_MAIL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "buf.h"
@@ -27,6 +28,7 @@ struct mail {
     const char *license;        /* text, ASCII, LF */
     const char *license_format; /* "stopgap" or "gitlab" */
     const char *file_name;      /* "ticket-42.license" */
+    bool sample;                /* it says of itself that it is no license */
 };
 
 /* `<hash-of-job-serial-recipient@domain-of-from>` into out (without folding). A `from`

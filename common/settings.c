@@ -145,7 +145,8 @@ static void load_value(struct load *l, size_t i)
                        row->fallback ? row->fallback : "leave it unset");
         raw->bad = true;
     }
-    if (row->needed_by & l->programs && !raw->value && !raw->bad)
+    if (!(l->programs & PROGRAM_DOCTOR) && row->needed_by & l->programs &&
+        !raw->value && !raw->bad)
         report_missing(l, row);
 }
 

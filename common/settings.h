@@ -24,7 +24,9 @@ enum program {
     /* Beside PROGRAM_CTL: single commands of it, so that no other has to be able to
      * read Zendesk's and GitLab's tokens. */
     PROGRAM_RECONCILE = 8,
-    PROGRAM_TRACKER = 16
+    PROGRAM_TRACKER = 16,
+    /* Beside PROGRAM_WORKER: looks at what there is, demands nothing. */
+    PROGRAM_DOCTOR = 32
 };
 
 enum smtp_tls { SMTP_TLS_REQUIRED, SMTP_TLS_OFF };

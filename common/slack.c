@@ -63,6 +63,38 @@ static void on_answer(void *arg, const struct http_response *r)
          e.class != ERR_NONE && r->connected && verdict_http_unknown(r->status));
 }
 
+/* 400 "no_text": it is there, and misses the text. */
+static void on_probed(void *arg, const struct http_response *r)
+{
+    struct post p = *(struct post *)arg;
+    struct err e = {.class = ERR_NONE};
+
+    free(arg);
+    if (r->err.class != ERR_NONE) {
+        e = r->err;
+        (void)err_wrap(&e, "Slack");
+    } else if (r->status != 400 && r->status != 200) {
+        judge(r, &e);
+    }
+    p.fn(p.arg, &e, false);
+}
+
+void slack_probe(struct slack *s, slack_fn fn, void *arg)
+{
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    const struct http_request r = {.method = "POST",
+                                   .url = s->settings->slack_webhook_url.data,
+                                   .headers = headers,
+                                   .body = "{}",
+                                   .body_len = 2,
+                                   .timeout_ms = TIMEOUT_MS,
+                                   .secret = true};
+    struct post *p = mem_new(1, sizeof *p);
+
+    *p = (struct post){fn, arg};
+    (void)http_start(s->http, &r, on_probed, p);
+}
+
 void slack_post(struct slack *s, const char *text, slack_fn fn, void *arg)
 {
     static const char *const headers[] = {"Content-Type: application/json", NULL};

@@ -26,4 +26,8 @@ typedef void (*slack_fn)(void *arg, const struct err *e, bool unknown);
 /* text: mrkdwn. */
 void slack_post(struct slack *s, const char *text, slack_fn fn, void *arg);
 
+/* Whether the webhook would take a message, without one: Slack refuses an empty request
+ * with other words than a webhook that is gone. */
+void slack_probe(struct slack *s, slack_fn fn, void *arg);
+
 #endif

@@ -285,6 +285,14 @@ bool smtp_session_is_free(const struct smtp_session *s)
     return s->state == SMTP_FREE && s->unread == 0 && !smtp_proto_inside(&s->reader);
 }
 
+void smtp_session_facts(const struct smtp_session *s, struct smtp_session_facts *out)
+{
+    *out = (struct smtp_session_facts){.tls = stream_is_tls(s->stream),
+                                       .pipelining = s->offer.pipelining,
+                                       .tls_ends_ms = stream_tls_ends_ms(s->stream),
+                                       .size_max = s->offer.size_max};
+}
+
 unsigned int smtp_session_served(const struct smtp_session *s)
 {
     return s->served;

@@ -33,6 +33,15 @@ struct smtp_session *smtp_session_open(const struct smtp_options *options,
 
 bool smtp_session_is_free(const struct smtp_session *s);
 
+/* Of a free session: whether it is encrypted, when the first certificate of the
+ * server's chain ends (0: not known), and the size of a mail that it takes (0: it did
+ * not say). */
+struct smtp_session_facts {
+    bool tls, pipelining;
+    int64_t tls_ends_ms, size_max;
+};
+void smtp_session_facts(const struct smtp_session *s, struct smtp_session_facts *out);
+
 /* Mails that ended while the connection lived. */
 unsigned int smtp_session_served(const struct smtp_session *s);
 

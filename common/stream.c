@@ -409,6 +409,11 @@ bool stream_is_tls(const struct stream *s)
     return s->tls && s->state == OPEN;
 }
 
+int64_t stream_tls_ends_ms(const struct stream *s)
+{
+    return stream_is_tls(s) ? tls_conn_ends_ms(s->tls) : 0;
+}
+
 static void on_closed(uv_handle_t *h)
 {
     release(h->data);

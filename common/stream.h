@@ -59,6 +59,9 @@ void stream_deadline(struct stream *s, int64_t ms, const char *what);
 
 bool stream_is_tls(const struct stream *s);
 
+/* As tls_conn_ends_ms; 0 without TLS. */
+int64_t stream_tls_ends_ms(const struct stream *s);
+
 /* Ends it at once; no callback runs after this. What was queued is offered to the
  * kernel once more (a QUIT that nobody waits for). Memory goes when libuv has closed
  * the handles. NULL is fine. */

@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "mem.h"
 
@@ -212,6 +213,29 @@ int tls_conn_feed(struct tls_conn *c, const void *bytes, size_t len, struct buf 
     rc = advance(c, plain, up, ended, e);
     drain(c, wire);
     return rc;
+}
+
+static int64_t ends_ms(const X509 *cert)
+{
+    struct tm end;
+
+    if (!ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end))
+        return 0;
+    return (int64_t)timegm(&end) * 1000;
+}
+
+int64_t tls_conn_ends_ms(const struct tls_conn *c)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(c->ssl);
+    int64_t first = 0;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t ms = ends_ms(sk_X509_value(chain, i));
+
+        if (ms && (!first || ms < first))
+            first = ms;
+    }
+    return first;
 }
 
 int tls_conn_seal(struct tls_conn *c, const void *bytes, size_t len, struct buf *wire,

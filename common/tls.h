@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "buf.h"
 #include "err.h"
@@ -27,6 +28,10 @@ void tls_conn_free(struct tls_conn *c);
  * complete; *ended on the peer's close_notify. */
 int tls_conn_feed(struct tls_conn *c, const void *bytes, size_t len, struct buf *plain,
                   struct buf *wire, bool *up, bool *ended, struct err *e) MUST_CHECK;
+
+/* When the first certificate of the peer's chain ends, in ms since 1970; 0: not known.
+ * Only once up. */
+int64_t tls_conn_ends_ms(const struct tls_conn *c);
 
 /* Encrypts bytes, appends to `wire`. Only once up. */
 int tls_conn_seal(struct tls_conn *c, const void *bytes, size_t len, struct buf *wire,

@@ -191,6 +191,39 @@ void zendesk_read_log(struct zendesk *z, const char *webhook_id, int64_t since_m
         &(struct question){.read = read_log, .out = out, .fn = fn, .arg = arg});
 }
 
+static int read_me(struct question *q, const struct http_response *r, struct err *e)
+{
+    return zendesk_reply_user(r->body, r->body_len, q->out, e);
+}
+
+void zendesk_read_me(struct zendesk *z, struct zendesk_user *out, zendesk_fn fn,
+                     void *arg)
+{
+    struct buf url;
+
+    begin_url(z, &url);
+    buf_adds(&url, "/api/v2/users/me");
+    ask(z, &url, &(struct question){.read = read_me, .out = out, .fn = fn, .arg = arg});
+}
+
+static int read_webhook(struct question *q, const struct http_response *r,
+                        struct err *e)
+{
+    return zendesk_reply_webhook(r->body, r->body_len, q->out, e);
+}
+
+void zendesk_read_webhook(struct zendesk *z, const char *webhook_id, char *status,
+                          zendesk_fn fn, void *arg)
+{
+    struct buf url;
+
+    begin_url(z, &url);
+    buf_adds(&url, "/api/v2/webhooks/");
+    buf_add_percent(&url, webhook_id);
+    ask(z, &url,
+        &(struct question){.read = read_webhook, .out = status, .fn = fn, .arg = arg});
+}
+
 static int read_attempts(struct question *q, const struct http_response *r,
                          struct err *e)
 {

@@ -41,6 +41,14 @@ void zendesk_read_attempts(struct zendesk *z, const char *webhook_id,
 void zendesk_read_ticket(struct zendesk *z, int64_t ticket_id,
                          struct zendesk_ticket *out, zendesk_fn fn, void *arg);
 
+/* Whom the credentials speak for. */
+void zendesk_read_me(struct zendesk *z, struct zendesk_user *out, zendesk_fn fn,
+                     void *arg);
+
+/* Whether the webhook is "active"; status: ZENDESK_WORD_MAX. */
+void zendesk_read_webhook(struct zendesk *z, const char *webhook_id, char *status,
+                          zendesk_fn fn, void *arg);
+
 /* *found: an internal comment of the ticket holds `marker`. All of them are looked
  * through, the youngest first, but for what is older than the 1000 youngest. */
 void zendesk_find_note(struct zendesk *z, int64_t ticket_id, const char *marker,

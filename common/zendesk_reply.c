@@ -242,6 +242,40 @@ static bool read_requester(const json_t *users, json_int_t requester,
     return false;
 }
 
+int zendesk_reply_user(const char *body, size_t len, struct zendesk_user *out,
+                       struct err *e)
+{
+    json_t *root = load(body, len);
+    const json_t *user = json_object_get(root, "user");
+    struct zendesk_user read = {.role = ""};
+    bool good = json_is_object(user);
+
+    if (good && json_is_integer(json_object_get(user, "id")))
+        good = take_text(user, "role", read.role, sizeof read.role) && *read.role;
+    read.suspended = json_is_true(json_object_get(user, "suspended"));
+    json_decref(root);
+    if (!good)
+        return unreadable(e, "a user");
+    *out = read;
+    return 0;
+}
+
+int zendesk_reply_webhook(const char *body, size_t len,
+                          char status[static ZENDESK_WORD_MAX], struct err *e)
+{
+    json_t *root = load(body, len);
+    char read[ZENDESK_WORD_MAX] = "";
+    bool good =
+        take_text(json_object_get(root, "webhook"), "status", read, sizeof read) &&
+        *read;
+
+    json_decref(root);
+    if (!good)
+        return unreadable(e, "a webhook");
+    memcpy(status, read, sizeof read);
+    return 0;
+}
+
 int zendesk_reply_ticket(const char *body, size_t len, int64_t ticket_id,
                          struct zendesk_ticket *out, struct err *e)
 {

@@ -58,6 +58,21 @@ struct zendesk_ticket {
 int zendesk_reply_ticket(const char *body, size_t len, int64_t ticket_id,
                          struct zendesk_ticket *out, struct err *e) MUST_CHECK;
 
+/* Whom the credentials speak for. */
+struct zendesk_user {
+    char role[ZENDESK_WORD_MAX]; /* "agent", "admin", "end-user" */
+    bool suspended;
+};
+
+/* role "": nobody, since Zendesk took no notice of the credentials. */
+int zendesk_reply_user(const char *body, size_t len, struct zendesk_user *out,
+                       struct err *e) MUST_CHECK;
+
+/* status: "active", "inactive". */
+int zendesk_reply_webhook(const char *body, size_t len,
+                          char status[static ZENDESK_WORD_MAX],
+                          struct err *e) MUST_CHECK;
+
 /* A page of a ticket's comments. */
 struct zendesk_comments {
     bool found;  /* an internal one holds the marker */

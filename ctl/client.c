@@ -81,8 +81,10 @@ static void on_down(void *arg, const struct err *e)
 
 /* ---- opening and closing ---- */
 
-static void where(const struct redis_url *url, char *out, size_t size)
+void client_where(const struct settings *settings, char *out, size_t size)
 {
+    const struct redis_url *url = &settings->redis;
+
     if (url->sentinel_name)
         (void)snprintf(out, size, "%s, as the sentinels %s name it", url->sentinel_name,
                        url->sentinels);
@@ -99,8 +101,9 @@ static bool given_up(const struct client *c, const struct redis_url *url)
     return c->timed_out || (c->down.class != ERR_NONE && !url->sentinel_name);
 }
 
-static int await_up(struct client *c, const struct redis_url *url, struct err *e)
+static int await_up(struct client *c, const struct settings *settings, struct err *e)
 {
+    const struct redis_url *url = &settings->redis;
     char address[512];
 
     set_timer(c, CONNECT_MS);
@@ -113,7 +116,7 @@ static int await_up(struct client *c, const struct redis_url *url, struct err *e
         (void)err_set(&c->down, ERR_TRANSIENT, 0, "no answer within %d s",
                       CONNECT_MS / 1000);
     *e = c->down;
-    where(url, address, sizeof address);
+    client_where(settings, address, sizeof address);
     return err_wrap(e, "cannot use Redis at %s (STOPGAP_REDIS_URL)", address);
 }
 
@@ -131,31 +134,38 @@ static void start(struct client *c, const struct settings *settings)
         .arg = c,
     };
 
-    (void)uv_timer_init(&c->loop, &c->timer); /* always 0 */
-    c->timer.data = c;
     c->redis = redis_new(&options);
     c->queue = queue_new(c->redis, settings, NULL);
     c->replicas = settings->redis_wait;
 }
 
-struct client *client_open(const struct settings *settings, struct err *e)
+struct client *client_offline(struct err *e)
 {
     struct client *c = mem_new(1, sizeof *c);
-    int rc;
+    int rc = uv_loop_init(&c->loop);
 
-    if (settings->redis.tls && !(c->tls = tls_new(settings->ca_file, e))) {
+    if (rc) {
+        (void)err_set(e, ERR_BUG, 0, "event loop: %s", uv_strerror(rc));
         free(c);
         return NULL;
     }
-    rc = uv_loop_init(&c->loop);
-    if (rc) {
-        (void)err_set(e, ERR_BUG, 0, "event loop: %s", uv_strerror(rc));
-        tls_free(c->tls);
-        free(c);
+    (void)uv_timer_init(&c->loop, &c->timer); /* always 0 */
+    c->timer.data = c;
+    return c;
+}
+
+struct client *client_open(const struct settings *settings, struct err *e)
+{
+    struct client *c = client_offline(e);
+
+    if (!c)
+        return NULL;
+    if (settings->redis.tls && !(c->tls = tls_new(settings->ca_file, e))) {
+        client_close(c);
         return NULL;
     }
     start(c, settings);
-    if (await_up(c, &settings->redis, e)) {
+    if (await_up(c, settings, e)) {
         client_close(c);
         return NULL;
     }
@@ -263,6 +273,12 @@ int client_confirm(struct client *c, struct err *e)
         return -1;
     queue_confirm_judge(confirmed, c->replicas, e);
     return e->class == ERR_NONE ? 0 : -1;
+}
+
+int64_t client_loop_ms(struct client *c)
+{
+    uv_update_time(&c->loop);
+    return (int64_t)uv_now(&c->loop);
 }
 
 void client_pause(struct client *c, int64_t ms)

@@ -16,6 +16,9 @@ struct client;
 /* Connects, within a few seconds. NULL: *e says which address and why. settings are
  * borrowed for its life. */
 struct client *client_open(const struct settings *settings, struct err *e) MUST_CHECK;
+
+/* One without Redis: client_loop, client_await, client_wake and client_pause only. */
+struct client *client_offline(struct err *e) MUST_CHECK;
 void client_close(struct client *c); /* NULL is fine */
 
 /* A key of the queue: see queue_key. */
@@ -34,6 +37,12 @@ int client_wait(struct client *c, struct err *e) MUST_CHECK;
 
 /* Redis's clock. */
 int client_now(struct client *c, int64_t *out_ms, struct err *e) MUST_CHECK;
+
+/* Milliseconds of this process's loop: for spans. */
+int64_t client_loop_ms(struct client *c);
+
+/* Where settings say that Redis is, for people; no password. */
+void client_where(const struct settings *settings, char *out, size_t size);
 
 /* Lets time pass while the connection is kept. */
 void client_pause(struct client *c, int64_t ms);

@@ -94,6 +94,13 @@ static const struct command commands[] = {
      "             not done here, since Redis was restored from a backup. --repair\n"
      "             marks them so; only while paused, with nothing active\n"
      "Safe beside workers that run. Exit status 1 when something is left.\n"},
+    {"doctor", cmd_doctor, "is everything outside as it has to be?",
+     "[OPTION...]\n"
+     "  --mail-to ADDRESS  also mail a sample there that is no license, the way that\n"
+     "                     licenses take\n"
+     "  --quiet            only what is wrong; nothing when all is well\n"
+     "Tries Redis, the queue, key, spool, mail server, GitLab, Slack and Zendesk, and\n"
+     "changes nothing. Exit status 1 when something failed.\n"},
     {"config", cmd_config, "the settings in force, secrets masked", "\n"},
     {"help", cmd_help, "this text, or a command's", "[COMMAND]\n"},
 };

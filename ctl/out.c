@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mem.h"
 #include "utf8.h"
@@ -95,6 +96,23 @@ void out_span(int64_t ms, char text[static OUT_TIME_MAX])
                        (long long)(ms % SECOND / 100));
     else
         (void)snprintf(text, OUT_TIME_MAX, "%lldms", (long long)ms);
+}
+
+bool out_may_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && (!no || !*no) && (!term || strcmp(term, "dumb"));
+}
+
+void out_paint(struct buf *out, bool colour, enum out_colour which, const char *text)
+{
+    static const char *const codes[] = {"32", "90", "33", "31", "1"};
+
+    if (colour)
+        buf_addf(out, "\033[%sm%s\033[0m", codes[which], text);
+    else
+        buf_adds(out, text);
 }
 
 /* ---- tables ---- */

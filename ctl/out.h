@@ -3,6 +3,7 @@
 #ifndef STOPGAP_OUT_H
 #define STOPGAP_OUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,13 @@ void out_time(int64_t ms, char text[static OUT_TIME_MAX]);
 /* A span for people, two units at most: "0s", "50ms", "4.2s", "12m03s", "5h02m",
  * "3d04h". */
 void out_span(int64_t ms, char text[static OUT_TIME_MAX]);
+
+/* Colours, on a terminal alone and unless NO_COLOR is set. */
+enum out_colour { OUT_GREEN, OUT_GREY, OUT_YELLOW, OUT_RED, OUT_BOLD };
+bool out_may_colour(void);
+
+/* text as it is; in that colour if `colour`. */
+void out_paint(struct buf *out, bool colour, enum out_colour which, const char *text);
 
 /* A table whose columns are as wide as their widest cell. */
 struct out_table {

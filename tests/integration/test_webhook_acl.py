@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 import redis as client_library
+from testenv import prometheus
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHIPPED = os.path.join(HERE, "..", "..", "deploy", "redis", "users.acl")
@@ -53,7 +54,8 @@ def test_each_program_does_its_work(redis, start_webhook, start_worker, ctl, ctl
     webhook = start_webhook(STOPGAP_REDIS_URL=url_of(redis, "receiver"))
     job = webhook.deliver().job_id
     assert webhook.show(job).json["status"] == "queued"
-    start_worker(STOPGAP_REDIS_URL=url_of(redis, "worker"))
+    worker = start_worker(STOPGAP_REDIS_URL=url_of(redis, "worker"),
+                          STOPGAP_METRICS_LISTEN="127.0.0.1:0")
     failed = webhook.deliver({"no": "request"}).job_id
     queue.settled(2)
     assert webhook.show(job).json["status"] == "done"
@@ -63,10 +65,11 @@ def test_each_program_does_its_work(redis, start_webhook, start_worker, ctl, ctl
     queue.settled(3)
     assert len(smtp.mails_to()) == 2
     for words in (["list"], ["list", "--state", "failed"], ["show", job], ["stats"], ["workers"], ["fsck", "--repair"],
-                  ["pause"], ["resume"], ["requeue", "--all"], ["resend", job],
+                  ["doctor"], ["pause"], ["resume"], ["requeue", "--all"], ["resend", job],
                   ["requeue", failed], ["submit", "--ticket", "5", "--email", "a@example.com",
                                         "--users", "3", "--wait"]):
         ctl.run(*words)
+    assert prometheus.scrape(worker).get("stopgap_workers") == 1
     assert redis.client.execute_command("ACL", "LOG") == []
 
 

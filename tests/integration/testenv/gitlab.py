@@ -23,7 +23,7 @@ from aiohttp import web
 from . import markdown
 from .loop import LoopThread
 
-GUEST, PLANNER, REPORTER, OWNER = 10, 15, 20, 50
+GUEST, PLANNER, REPORTER, MAINTAINER, OWNER = 10, 15, 20, 40, 50
 TITLE_MAX, TEXT_MAX, NOTE_MAX = 255, 1048576, 1000000
 TEMPLATE = "The project's default issue template.\n"
 ISSUE_KEYS = frozenset(
@@ -48,6 +48,8 @@ class Token:
     scope: str = "api"  # or read_api
     state: str = "active"  # or revoked
     user_id: int = 1
+    expires_at: object = None  # "YYYY-MM-DD"
+    tells: bool = True  # about itself: fine-grained ones do not
 
 
 @dataclasses.dataclass
@@ -59,6 +61,12 @@ class Project:
     template: str = TEMPLATE
     issues: list = dataclasses.field(default_factory=list)
     labels: set = dataclasses.field(default_factory=set)
+    archived: bool = False
+    issues_enabled: bool = True
+    members: list = dataclasses.field(default_factory=lambda: [  # username, level
+        ("project_4711_bot_0a1b", REPORTER), ("agent", REPORTER), ("lead", MAINTAINER)])
+    hooks: list = dataclasses.field(default_factory=list)  # dicts, as the API tells them
+    integrations: list = dataclasses.field(default_factory=list)
     last_iid: int = 0  # none is given twice, whatever was deleted
 
 
@@ -91,6 +99,7 @@ class Fault:
     retry_after: int = 1  # of `throttle_429`
     status: int = 422  # of `answer`
     body: str = ""  # the same: as it is; surrogates stand for bytes
+    headers: dict = dataclasses.field(default_factory=dict)  # the same
 
 
 # kind: (effect first, answer). The answer: status, headers, body; None: hang up.
@@ -344,6 +353,14 @@ class State:
         return {"id": token.user_id, "username": token.username, "name": token.username,
                 "state": "active", "avatar_url": None, "web_url": f"{self.url}/{token.username}"}
 
+    @staticmethod
+    def shown_token(token):
+        if not token.tells:
+            raise _message(404, "404 Not Found")
+        return {"id": 7, "name": token.username, "revoked": False, "active": True,
+                "scopes": [token.scope], "user_id": token.user_id,
+                "expires_at": token.expires_at}
+
     def shown(self, project, issue):
         """The issue as the API shows it."""
         base = f"{self.url}/api/v4/projects/{project.id}"
@@ -473,7 +490,7 @@ class Handler:
         if kind == "throttle_429":
             return self._respond(entry, 429, "Retry later", self._throttle(fault))
         if kind == "answer":
-            return self._respond(entry, fault.status, fault.body)
+            return self._respond(entry, fault.status, fault.body, fault.headers)
         effect_first, answer = FAULTS.get(kind, (True, ()))
         status = body = headers = None
         if effect_first:
@@ -518,6 +535,8 @@ class Handler:
         token = state.token(entry.headers)
         if parts == ["user"] and method == "GET":
             return 200, state.user(token), {}
+        if parts == ["personal_access_tokens", "self"] and method == "GET":
+            return 200, state.shown_token(token), {}
         if parts[0] != "projects" or len(parts) < 2:
             raise Refusal(404, {"error": "404 Not Found"})
         params = self._params(entry) if method in ("POST", "PUT") else {}
@@ -525,8 +544,19 @@ class Handler:
         rest = parts[2:]
         if not rest and method == "GET":
             return 200, {"id": project.id, "path_with_namespace": project.path,
-                         "visibility": project.visibility, "issues_enabled": True,
+                         "visibility": project.visibility,
+                         "issues_enabled": project.issues_enabled,
+                         "archived": project.archived, "permissions": {
+                             "project_access": {"access_level": token.level},
+                             "group_access": None},
                          "web_url": f"{state.url}/{project.path}"}, {}
+        if rest == ["members", "all"] and method == "GET":
+            return 200, [{"id": i, "username": name, "access_level": level}
+                         for i, (name, level) in enumerate(project.members, 1)], {}
+        if rest in (["hooks"], ["integrations"]) and method == "GET":
+            if token.level < MAINTAINER:
+                raise _message(403, "403 Forbidden")
+            return 200, getattr(project, rest[0]), {}
         if rest == ["issues"] and method == "GET":
             return (200, *state.list_issues(project, token, entry.query))
         if rest == ["issues"] and method == "POST":

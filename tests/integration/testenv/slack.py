@@ -92,7 +92,7 @@ class Slack:
             status, words = options.get("status", 500), options.get("body", "")
             headers = options.get("headers", {})
         elif text is None:
-            status, words = 400, "invalid_payload"
+            status, words = 400, "no_text" if body == b"{}" else "invalid_payload"
         handler.send_response(status)
         for name, value in {"Content-Length": str(len(words)), "Content-Type": "text/html",
                             **headers}.items():
@@ -103,6 +103,9 @@ class Slack:
     def _read(self, handler, body):
         try:
             payload = json.loads(body)
+            if payload == {}:
+                assert handler.path == PATH, handler.path
+                return None  # somebody looks whether the webhook is there
             text = payload["text"]
             assert handler.path == PATH, handler.path
             assert handler.headers["Content-Type"] == "application/json"
