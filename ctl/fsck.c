@@ -31,6 +31,7 @@ static const struct fsck_kind kinds[] = {
     {"immortal", "a key without its time to live", "gives it one"},
     {"recorded", "not done here, but in the tracker",
      "marks it as mailed and recorded"},
+    {"unknown", "recorded in the tracker, and no job here", NULL},
     {"stranger", "a key that is not of the queue", NULL},
     {"counter", "fewer were counted than are there", "corrects it"},
 };

@@ -112,6 +112,19 @@ static bool is_the_one(const struct tracker_issues *t, size_t at)
     return true;
 }
 
+/* Nothing to be marked: it came after the backup. */
+static int look_for_job(struct marking *m, const struct tracker_issue *issue,
+                        struct err *e)
+{
+    struct queue_check what = {
+        .rule = "unknown", .subject = issue->job_id, .who = m->who};
+
+    m->id = issue->job_id;
+    what.more[0] = issue->url;
+    client_check(m->client, &what, on_findings, m);
+    return client_wait(m->client, e);
+}
+
 /* ---- may it be done? ---- */
 
 static void on_busy(void *arg, const struct queue_findings *f)
@@ -139,17 +152,27 @@ static int check_rest(struct marking *m, struct err *e)
 
 /* A request that came once more after the restore was accepted after it was recorded.
  */
-static int look_since(struct client *c, const struct fsck *f, int64_t *out,
-                      struct err *e)
+static int64_t look_since_ms(const struct fsck *f, int64_t now_ms)
 {
-    int64_t now_ms = 0;
+    int64_t since_ms = now_ms - LOOK_BACK_MS;
 
-    if (client_now(c, &now_ms, e))
-        return -1;
-    *out = now_ms - LOOK_BACK_MS;
-    if (f->open_since_ms < *out)
-        *out = f->open_since_ms;
-    return 0;
+    return f->open.count && f->open_since_ms < since_ms ? f->open_since_ms : since_ms;
+}
+
+static int hold_against(struct marking *m, const struct tracker_issues *t,
+                        int64_t kept_since_ms, struct err *e)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < t->count; i++) {
+        if (!is_the_one(t, i))
+            continue;
+        if (is_open(m->out, t->v[i].job_id))
+            rc = mark(m, &t->v[i], e);
+        else if (t->v[i].created_ms > kept_since_ms)
+            rc = look_for_job(m, &t->v[i], e);
+    }
+    return rc;
 }
 
 int fsck_tracker_run(struct client *c, const struct settings *settings, const char *who,
@@ -157,19 +180,14 @@ int fsck_tracker_run(struct client *c, const struct settings *settings, const ch
 {
     struct marking m = {.client = c, .out = f, .who = who, .repair = repair};
     struct tracker_issues t;
-    int64_t since_ms;
+    int64_t now_ms = 0;
     int rc;
 
-    if (repair && check_rest(&m, e))
+    if ((repair && check_rest(&m, e)) || client_now(c, &now_ms, e))
         return -1;
-    if (!f->open.count)
-        return 0;
-    if (look_since(c, f, &since_ms, e))
-        return -1;
-    rc = tracker_read(c, settings, since_ms, &t, e);
-    for (size_t i = 0; rc == 0 && i < t.count; i++)
-        if (is_open(f, t.v[i].job_id) && is_the_one(&t, i))
-            rc = mark(&m, &t.v[i], e);
+    rc = tracker_read(c, settings, look_since_ms(f, now_ms), &t, e);
+    if (rc == 0)
+        rc = hold_against(&m, &t, now_ms - settings->retention_ms, e);
     tracker_done(&t);
     return rc;
 }

@@ -1,5 +1,5 @@
 /* fsck_tracker: what the tracker shows as recorded, held against jobs that are not done
- * here: Redis was restored from a backup. */
+ * here, or not there at all: Redis was restored from a backup. */
 #ifndef STOPGAP_FSCK_TRACKER_H
 #define STOPGAP_FSCK_TRACKER_H
 

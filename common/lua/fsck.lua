@@ -252,13 +252,23 @@ local function look_at_own(name, id)
   end
 end
 
+-- Or may be: a long inbox is not read.
+local function in_inbox(id)
+  if call('LLEN', P .. 'inbox') > 1000 then return true end
+  for _, entry in ipairs(call('LRANGE', P .. 'inbox', 0, -1)) do
+    if string.sub(entry, 1, 27) == id .. ' ' then return true end
+  end
+  return false
+end
+
 -- A receiver writes the view behind its entry; nobody has taken the entry over yet.
 local function look_at_view(id)
-  if not gone(id) or call('LLEN', P .. 'inbox') > 1000 then return end
-  for _, entry in ipairs(call('LRANGE', P .. 'inbox', 0, -1)) do
-    if string.sub(entry, 1, 27) == id .. ' ' then return end
-  end
-  look_at_own('view:', id)
+  if gone(id) and not in_inbox(id) then look_at_own('view:', id) end
+end
+
+-- more: the issue's url.
+local function look_at_unknown(id)
+  if gone(id) and not in_inbox(id) then finding('unknown', ARGV[6]) end
 end
 
 local function look_at_pointer(name)
@@ -333,7 +343,7 @@ local rules = {
   tell = look_at_tell,
   life = look_at_life, stranger = look_at_stranger, worker = look_at_worker,
   counter = look_at_counter, recorded = look_at_recorded,
-  rest = look_at_rest,
+  rest = look_at_rest, unknown = look_at_unknown,
 }
 rules[rule](s)
 return out

@@ -366,22 +366,9 @@ def test_beside_live_workers(ctl, start_worker, queue, smtp):
     assert ctl.json("fsck")["findings"] == []
 
 
-# ---- the tracker, after a restore ----
+# ---- the tracker; after a restore: test_restore.py ----
 
 P = "stopgap:{licenses}:"
-
-
-def backup(redis):
-    return {key: redis.bytes_client.dump(key) for key in redis.bytes_client.scan_iter()}
-
-
-def restore(redis, saved):
-    redis.client.flushall()
-    for key, value in saved.items():
-        redis.bytes_client.restore(key, 0, value)
-    for key in redis.client.scan_iter(P + "*"):
-        if key.startswith((P + "view:", P + "same:", P + "idem:", P + "ticket:", P + "winfo:")):
-            redis.client.pexpire(key, DAY)
 
 
 @pytest.fixture
@@ -389,76 +376,6 @@ def tracking(ctl, env):
     ctl.env.update({k: env[k] for k in (
         "STOPGAP_GITLAB_URL", "STOPGAP_GITLAB_PROJECT", "STOPGAP_GITLAB_TOKEN")})
     return ctl
-
-
-def close(gitlab, title):
-    """As their worker did before it was lost."""
-    with gitlab.state.lock:
-        for issue in gitlab.project().issues:
-            if issue["title"].startswith("[Pending]") and title in issue["title"]:
-                issue.update(state="closed", title=issue["title"].replace(
-                    "[Pending] - Creating", "[Success] - Created"))
-
-
-def age(redis, ids):
-    """One was in the hands of a worker that is dead, one had failed."""
-    held, failed = ids
-    c, dead = redis.client, P + "proc:" + WID
-    c.zadd(P + "workers", {WID: 1})
-    c.lpush(dead, held)
-    c.hset(P + "job:" + held, mapping={"state": "active", "owner": WID, "fence": 1})
-    c.zadd(P + "failed", {failed: c.hget(P + "job:" + failed, "accepted_ms")})
-    c.hset(P + "job:" + failed, mapping={"state": "failed", "err_class": "transient"})
-    c.zadd(P + "follow", {"report " + failed: 9e15})
-    c.hset(P + "stat", "failed", 1)
-    for i in ids:
-        c.lrem(P + "pending", 0, i)
-
-
-def test_restored_from_a_backup(tracking, redis, queue, start_worker, smtp, gitlab, until):
-    """Waiting, failed and active jobs of the backup were mailed and recorded after it; one
-    was recorded but not closed, one not even mailed. Nothing that was recorded is mailed
-    again, and what was not is."""
-    ctl = tracking
-    ctl.run("pause")
-    first = start_worker()
-    for n in range(6):
-        queue.push(ticket_id=n + 1, email="c%d@example.com" % n, requested_by="a%d" % n)
-    until(lambda: len(queue.jobs("queued")) == 6, "all are adopted")
-    ids = {n: next(i for i, r in queue.jobs().items() if "c%d@" % n in r["raw"])
-           for n in range(6)}
-    saved = backup(redis)
-    smtp.on("c5@example.com", rcpt="451 4.3.0 later")
-    gitlab.fail_next("error_500", times=10000, method="PUT", path="")
-    ctl.run("resume")
-    until(lambda: len(gitlab.issues("[Pending]")) == 5, "five are recorded")
-    first.kill()
-    gitlab.clear_faults()
-    smtp.forget("c5@example.com")
-    for n in range(4):
-        close(gitlab, "c%d@" % n)
-    assert len(smtp.mails_to()) == 5
-
-    restore(redis, saved)
-    age(redis, (ids[0], ids[1]))
-    start_worker()
-    found = ctl.json("fsck", "--tracker", status=1)["findings"]
-    assert {(f["kind"], f["where"]) for f in found} == \
-        {("recorded", ids[n]) for n in range(5)}
-    assert ctl.json("fsck", "--tracker", "--repair")["mended"] == 5
-    ctl.run("resume")
-    jobs = queue.settled(6)
-    assert {r["state"] for r in jobs.values()} == {"done"}
-    assert len(smtp.mails_to()) == 6 and len(smtp.mails_to("c5@example.com")) == 1
-    assert len(gitlab.issues("[Success]")) == 6 and not gitlab.issues("[Pending]")
-    assert ctl.json("fsck", "--tracker")["findings"] == []
-    for n in range(5):
-        assert jobs[ids[n]]["issue_url"] == gitlab.issue(text="Job: " + ids[n])["web_url"]
-        assert "the tracker shows it" in " ".join(queue.log(ids[n]))
-    # A request that comes again is a duplicate of the one that was marked.
-    queue.push(ticket_id=1, email="c0@example.com", requested_by="a0")
-    queue.settled(7)
-    assert len(smtp.mails_to()) == 6
 
 
 def test_the_tracker_repairs_a_paused_queue_only(tracking, q, gitlab):

@@ -1,6 +1,7 @@
 """A real redis-server of a test's own: unix socket and a free port, AOF, its own folder."""
 
 import os
+import shutil
 import signal
 
 import redis as client_library
@@ -80,6 +81,26 @@ class Redis:
         """As a crash: nothing is saved but what the AOF has."""
         self._process.kill()
         self._process.wait()
+
+    def _aof(self, folder):
+        """The file, or from Redis 7 on the folder."""
+        return [os.path.join(folder, name) for name in os.listdir(folder)
+                if name.startswith("appendonly")]
+
+    def backup(self, folder):
+        """A copy of the AOF as it is on the disk by now, as an operator makes it."""
+        os.mkdir(folder)
+        for path in self._aof(self.folder):
+            (shutil.copytree if os.path.isdir(path) else shutil.copy)(
+                path, os.path.join(folder, os.path.basename(path)))
+
+    def restore(self, folder):
+        """kill -9, the copy in the place of what there is, and started again."""
+        self.kill()
+        for path in self._aof(self.folder):
+            (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
+        shutil.copytree(folder, self.folder, dirs_exist_ok=True)
+        self.start()
 
     def freeze(self):
         self._process.send_signal(signal.SIGSTOP)
