@@ -59,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app man install uninstall deb deb-check
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app man install uninstall deb deb-check failover
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -172,6 +172,9 @@ STORM ?= --seed 1 --rounds 100
 recovery: all
 	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/recovery.py $(RECOVERY)
 
+failover: all
+	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/failover.py $(FAILOVER)
+
 storm: all
 	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/storm.py $(STORM)
 
@@ -226,6 +229,7 @@ help:
 	@echo 'make demo       ./scripts/demo.sh: the main job, shown'
 	@echo 'make storm-webhook the receiver for a minute in each trouble of Redis (8 min)'
 	@echo 'make crashpoints  the programs die at every crash point, and at every pair'
+	@echo 'make failover   Sentinel promotes a replica, 60 times: primary killed, or frozen (12 min)'
 	@echo 'make storm      100,000 jobs and 1,200 kills in 100 storms; STORM="--seed N --rounds 1": one of them'
 	@echo 'make recovery   how long jobs stand still when their worker is killed (5 min)'
 	@echo 'make unit       unit tests, built only'

@@ -62,6 +62,7 @@ static void on_beat(void *arg, const struct redisReply *r, const struct err *e)
             .follow_due_ms = queue_int_at(r, 5),
             .held = queue_int_at(r, 6),
             .lanes = queue_item(r, 7),
+            .moved_ms = queue_int_at(r, 8),
         };
     c.fn.beat(c.arg, &b, e);
 }
@@ -80,6 +81,7 @@ int queue_beat(struct queue *q, const struct queue_info *info, queue_beat_fn fn,
     queue_arg_int(&a, q->settings->late_after_ms);
     queue_arg_int(&a, q->settings->retention_ms);
     arg_seed(&a, seed);
+    queue_arg_str(&a, info->server);
     queue_arg_str(&a, "host");
     queue_arg_str(&a, info->host);
     queue_arg_str(&a, "pid");

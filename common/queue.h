@@ -72,6 +72,7 @@ struct queue_beat {
     int64_t due_ms; /* -1: nothing */
     int64_t follow_due_ms;
     int64_t held;                   /* jobs in this worker's hands */
+    int64_t moved_ms;               /* when another server took over; 0: never seen */
     const struct redisReply *lanes; /* for queue_beat_lane */
 };
 typedef void (*queue_beat_fn)(void *arg, const struct queue_beat *b,
@@ -83,8 +84,9 @@ struct queue_info {
     int64_t pid;
     int64_t busy;
     int64_t started_ms;
-    int64_t lag_ms;    /* the longest turn of its loop */
-    const char *state; /* "running", "quiet", "draining" */
+    int64_t lag_ms;     /* the longest turn of its loop */
+    const char *state;  /* "running", "quiet", "draining" */
+    const char *server; /* which one answers, as Sentinel names it; "" without */
 };
 
 /* Extends the lease, registers if need be, adopts inbox entries. */

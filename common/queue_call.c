@@ -70,7 +70,7 @@ static const struct {
     int64_t top;
     size_t least, most;
 } answers[QUEUE_SCRIPT_COUNT] = {
-    [QUEUE_BEAT] = {REPLY_INT, 2, 8, 8},
+    [QUEUE_BEAT] = {REPLY_INT, 2, 9, 9},
     [QUEUE_TAKE] = {REPLY_STRING, 0, 4, SIZE_MAX},
     [QUEUE_DISOWN] = {REPLY_INT, INT64_MAX, 1, 1},
     [QUEUE_SHOW] = {REPLY_INT, INT64_MAX, 1, 1},

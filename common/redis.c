@@ -31,6 +31,7 @@ struct redis {
 
     char *master; /* as told by Sentinel */
     int master_port;
+    char server[300];      /* both, also while there is no connection */
     unsigned int sentinel; /* which to ask next */
     uv_timer_t retry;
 };
@@ -256,6 +257,7 @@ static void on_master(void *arg, const struct redisReply *reply, const struct er
     }
     mem_set(&r->master, reply_str(reply_at(reply, 0)));
     r->master_port = (int)port;
+    (void)snprintf(r->server, sizeof r->server, "%.280s:%d", r->master, r->master_port);
     hang_up(r);
     connect_now(r);
 }
@@ -366,6 +368,11 @@ void redis_distrust(struct redis *r, const struct err *why)
 bool redis_is_up(const struct redis *r)
 {
     return r->up;
+}
+
+const char *redis_server(const struct redis *r)
+{
+    return r->server;
 }
 
 static void on_closed(uv_handle_t *h)

@@ -64,6 +64,10 @@ void redis_distrust(struct redis *r, const struct err *why);
 
 bool redis_is_up(const struct redis *r);
 
+/* HOST:PORT of the server that Sentinel named last; "" without Sentinel, and before it
+ * has. Borrowed until the next turn of the loop. */
+const char *redis_server(const struct redis *r);
+
 /* Sends one command (binary safe; arguments are copied). lens may be NULL: strlen.
  * Returns -1, e set, callback never runs: not up. */
 int redis_call(struct redis *r, redis_fn fn, void *arg, int argc,

@@ -1,7 +1,7 @@
 /* step_record: the GitLab issue, [Pending] until it is closed. GitLab has no
- * idempotency key: when an earlier attempt's outcome is unknown this looks before it
- * creates, and believes "not there" only when GitLab can no longer be at work on the
- * lost request. */
+ * idempotency key: when an earlier attempt's outcome is unknown, or may have been
+ * forgotten in a failover, this looks before it creates, and believes "not there" only
+ * when GitLab can no longer be at work on the lost request. */
 #include <stdio.h>
 
 #include "gitlab.h"
@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "settings.h"
 #include "step.h"
+#include "when.h"
 
 static enum outcome failed(struct task *t, const struct gitlab_result *r)
 {
@@ -74,10 +75,39 @@ static void save_intent(struct task *t)
     task_flush(t, create);
 }
 
+/* A job that was there before another server took over: the old one was perhaps told
+ * last that its issue is made, by a worker that did not know better. */
+static bool is_of_another_server(const struct task *t)
+{
+    return t->job.accepted_ms <= t->worker->moved_ms;
+}
+
+/* When an issue that nobody here knows of may have been asked for at last. */
+static int64_t last_asked_ms(const struct task *t)
+{
+    int64_t intent_ms = t->job.record_intent.at_ms;
+
+    return is_of_another_server(t) && t->worker->moved_ms > intent_ms
+               ? t->worker->moved_ms
+               : intent_ms;
+}
+
+static int64_t look_since_ms(const struct task *t)
+{
+    int64_t intent_ms = t->job.record_intent.at_ms, since_ms;
+
+    if (!is_of_another_server(t))
+        return intent_ms;
+    since_ms = t->worker->moved_ms - WHEN_DAY_MS;
+    if (t->job.accepted_ms > since_ms)
+        since_ms = t->job.accepted_ms;
+    return intent_ms && intent_ms < since_ms ? intent_ms : since_ms;
+}
+
 static void on_found(void *arg, const struct gitlab_result *r)
 {
     struct task *t = arg;
-    int64_t age_ms = worker_now_ms(t->worker) - t->job.record_intent.at_ms;
+    int64_t age_ms = worker_now_ms(t->worker) - last_asked_ms(t);
     int64_t settle_ms = t->worker->settings->gitlab_settle_ms;
 
     if (r->err.class != ERR_NONE) {
@@ -106,9 +136,9 @@ static enum outcome find_or_create(struct task *t)
     static const char *const titles[] = {"[Pending]", "[Success]", NULL};
     struct worker *w = t->worker;
 
-    if (t->job.record_intent.at_ms)
-        gitlab_find(w->gitlab, GITLAB_RECORD, t->job.id, t->job.record_intent.at_ms,
-                    titles, on_found, t);
+    if (t->job.record_intent.at_ms || is_of_another_server(t))
+        gitlab_find(w->gitlab, GITLAB_RECORD, t->job.id, look_since_ms(t), titles,
+                    on_found, t);
     else
         save_intent(t);
     return OUTCOME_PENDING;

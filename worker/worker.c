@@ -307,6 +307,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     if (!w->started_ms)
         w->started_ms = b->now_ms;
     w->paused = b->paused;
+    w->moved_ms = b->moved_ms;
     worker_lane_heard(w, b);
     unblock_tasks(w);
     claims_check(w, b->held);
@@ -338,7 +339,8 @@ static void beat(struct worker *w)
                               .busy = (int64_t)w->task_count,
                               .lag_ms = worker_lag_ms(&w->lag),
                               .started_ms = w->started_ms,
-                              .state = states[w->mode]};
+                              .state = states[w->mode],
+                              .server = redis_server(w->redis)};
     struct err e;
 
     if (w->beating)

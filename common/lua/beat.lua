@@ -1,14 +1,25 @@
 -- uses: prelude view ends adopt due lane
--- ARGV wid, lease_ms, late_ms, retention_ms, seed, most to adopt, (field, value)...
+-- ARGV wid, lease_ms, late_ms, retention_ms, seed, most to adopt, which server this is
+-- ('': nobody knows), (field, value)...
 -- -> known (0 new, 1 alive, 2 revived), now, paused, jobs ready, due, follow-up due, jobs
--- in this worker's hands, lanes that are closed: name and as in lane
+-- in this worker's hands, lanes that are closed: name and as in lane, when another server
+-- took over
 shrink()
 local wid = ARGV[1]
 local old = call('ZSCORE', P .. 'workers', wid)
 call('ZADD', P .. 'workers', now+tonumber(ARGV[2]), wid)
-call('HSET', P .. 'winfo:' .. wid, 'beat_ms', stamp, unpack(ARGV, 7))
+call('HSET', P .. 'winfo:' .. wid, 'beat_ms', stamp, unpack(ARGV, 8))
 call('PEXPIRE', P .. 'winfo:' .. wid, 60000+10*tonumber(ARGV[2]))
 call('HSET', P .. 'cfg', 'retention_ms', ARGV[4])
+-- After a failover: what the old primary was told last is perhaps not known here.
+local cfg = read(P .. 'cfg', {'server', 'moved_ms'})
+if ARGV[7] ~= '' and cfg.server ~= ARGV[7] then
+  call('HSET', P .. 'cfg', 'server', ARGV[7])
+  if cfg.server then
+    cfg.moved_ms = stamp
+    call('HSET', P .. 'cfg', 'moved_ms', stamp)
+  end
+end
 adopt_all(ARGV[5], ARGV[6], ARGV[3])
 local f = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
 local known = 0
@@ -20,4 +31,4 @@ for _, name in ipairs({'smtp', 'gitlab', 'slack', 'zendesk', 'zendesk_note'}) do
 end
 local ready = call('LLEN', P .. 'pending') + call('LLEN', P .. 'solo')
 return {known, now, call('EXISTS', P .. 'paused'), ready, due(wid, true), tonumber(f[2] or -1),
-  call('LLEN', P .. 'proc:' .. wid), lanes}
+  call('LLEN', P .. 'proc:' .. wid), lanes, tonumber(cfg.moved_ms or 0)}

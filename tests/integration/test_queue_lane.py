@@ -23,7 +23,7 @@ def passes(q, name="smtp"):
 
 
 def told(q, wid="w9"):
-    return {l[0]: l[1:] for l in q.run("beat", wid, 10000, 1, 86400000, "s", 1)[7]}
+    return {l[0]: l[1:] for l in q.run("beat", wid, 10000, 1, 86400000, "s", 1, "")[7]}
 
 
 def test_open_is_no_key(q):

@@ -182,7 +182,7 @@ def test_the_key_goes_with_the_bytes(q):
     answer, changed = claim(q, i, idem="K")
     assert answer == ["RERUN", first]
     assert changed["idem:K"] == first and changed["job:" + first]["idem"] == "K"
-    q.run("beat", "w1", 10000, 1000, RETENTION, "seed", 200)
+    q.run("beat", "w1", 10000, 1000, RETENTION, "seed", 200, "")
     q.run("take", "w1", 1, 0, 1000, 1, 0, "s", 200)
     assert claim(q, first, idem="K")[0] == ["OK"]
     again = q.active("again", raw="new bytes", wid="w1")
@@ -410,7 +410,7 @@ def test_discard_refused(q):
 
 def test_trim_takes_all_of_a_job(q):
     """A job goes through everything; afterwards only what has a time to live is left."""
-    q.run("beat", "w1", 10000, 1000, RETENTION, "seed", 200)
+    q.run("beat", "w1", 10000, 1000, RETENTION, "seed", 200, "")
     q.job("stays", "done", ticket=7)
     q.run("take", "w1", 0, 0, 1000, 1, 0, "s", 200)
     baseline = q.dump()

@@ -65,7 +65,7 @@ class Run:
 
     def beat(self):
         wid, seed = self.r.choice(WORKERS), f"b{self.tick()} "
-        got = self.q.run("beat", wid, FAR, FAR, RETENTION, seed, 200, "host", "h")
+        got = self.q.run("beat", wid, FAR, FAR, RETENTION, seed, 200, "", "host", "h")
         assert got[0] == self.m.beat(wid, seed)
         assert got[3] == len(self.m.pending) + len(self.m.solo)
 

@@ -28,8 +28,8 @@ def take(q, wid="w1", want=10, reap=0, version=1, idle=0, seed="seed"):
     return q.changes("take", wid, want, reap, LATE, version, idle, seed, 200)
 
 
-def beat(q, wid="w1", seed="seed"):
-    return q.changes("beat", wid, 10000, LATE, RETENTION, seed, 200, "host", "h")
+def beat(q, wid="w1", seed="seed", server=""):
+    return q.changes("beat", wid, 10000, LATE, RETENTION, seed, 200, server, "host", "h")
 
 
 def save(q, i, *sets, wid="w1", fence=1, checkpoint=1, late="", guard="", caps=()):
@@ -91,7 +91,7 @@ def test_adopt_with_id(q, raw):
 def test_adopt_replay(q, state):
     i = q.job("given", state, raw="{}", **({"owner": "w2"} if state == "active" else {}))
     q.worker("w1")
-    q.run("beat", "w1", 10000, LATE, RETENTION, "s", 200, "host", "h")
+    q.run("beat", "w1", 10000, LATE, RETENTION, "s", 200, "", "host", "h")
     _, changed = adopted(q, i + " {}")
     assert changed == {"inbox": None, "stat": {"replayed": "1"},
                        "log:" + i: ["replay: the same request came again"]} or state == "queued"
@@ -112,11 +112,11 @@ def test_adopt_clash(q):
 def test_adopt_order_and_most(q):
     entries = ["{%d}" % n for n in range(7)]
     q.redis.lpush(q.key("inbox"), *entries)
-    q.run("beat", "w1", 10000, LATE, RETENTION, "s", 5)
+    q.run("beat", "w1", 10000, LATE, RETENTION, "s", 5, "")
     assert q.redis.llen(q.key("inbox")) == 2
     raws = [q.field(i, "raw") for i in reversed(q.redis.lrange(q.key("pending"), 0, -1))]
     assert raws == entries[:5]
-    q.run("beat", "w1", 10000, LATE, RETENTION, "other seed", 5)
+    q.run("beat", "w1", 10000, LATE, RETENTION, "other seed", 5, "")
     assert q.redis.llen(q.key("pending")) == 7
 
 
@@ -141,6 +141,21 @@ def test_beat_tells(q):
     assert answer[4] == int(q.redis.zscore(q.key("workers"), "w2"))
     q.active("d"), q.active("e"), q.active("f", "w2")
     assert beat(q)[0][6] == 2
+
+
+def test_beat_notes_a_failover(q):
+    """Which server it is comes from Sentinel; the first one that is named is none."""
+    assert beat(q)[0][8] == 0
+    answer, changed = beat(q, server="a:1")
+    assert answer[8] == 0 and changed["cfg"] == {"server": "a:1"}
+    answer, changed = beat(q, server="a:1")
+    assert answer[8] == 0 and "cfg" not in changed
+    answer, changed = beat(q, server="b:1")
+    assert changed["cfg"] == {"server": "b:1", "moved_ms": "NOW"}
+    assert abs(answer[8] - q.now()) < 5000
+    again, changed = beat(q, server="b:1")
+    assert again[8] == answer[8] and "cfg" not in changed
+    assert beat(q)[0][8] == answer[8]  # a worker without Sentinel does not know better
 
 
 # ---- take ----
@@ -808,7 +823,7 @@ def test_full_redis_lets_work_end(q):
     q.redis.config_set("maxmemory", 1)
     with pytest.raises(Exception, match="OOM|maxmemory"):
         q.redis.lpush(q.key("inbox"), "{}")
-    assert q.run("beat", "w1", 10000, LATE, RETENTION, "s", 200)[0] == 1
+    assert q.run("beat", "w1", 10000, LATE, RETENTION, "s", 200, "")[0] == 1
     assert q.run("take", "w1", 1, 1, LATE, 1, 0, "s", 200)[0] == "OK"
     assert q.field(lost_one, "losses") == "1"
     assert q.run("save", ids[0], "w1", 1, 1, "", "", 0, *write({"s:email": "x" * 9000})) == [1]

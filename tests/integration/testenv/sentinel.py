@@ -1,4 +1,4 @@
-"""A primary, a replica and three sentinels, all real, all on loopback."""
+"""A primary, replicas and three sentinels, all real, all on loopback."""
 
 import os
 
@@ -14,18 +14,19 @@ NAME = "main.set-1"
 class Sentinels:
     """servers[0] begins as the primary. Down after 1 s of silence; two must agree."""
 
-    def __init__(self, folder, count=3, config=()):
+    def __init__(self, folder, count=3, config=(), replicas=1):
         self.servers = []
-        for i in range(2):
+        for i in range(1 + replicas):
             where = os.path.join(folder, f"n{i}")
             os.mkdir(where)
             # a replica that is promoted must be heard of within the test
             self.servers.append(Redis(where, config=("--repl-diskless-sync-delay 0",
                                                      "--repl-ping-replica-period 1", *config)))
-        first, second = self.servers
-        second.client.execute_command("REPLICAOF", "127.0.0.1", first.port)
-        wait_for(lambda: second.client.info("replication")["master_link_status"] == "up",
-                 "the replica in step")
+        first = self.servers[0]
+        for other in self.servers[1:]:
+            other.client.execute_command("REPLICAOF", "127.0.0.1", first.port)
+            wait_for(lambda o=other: o.client.info("replication")["master_link_status"] == "up",
+                     "the replica in step")
         self.ports = [process.free_port() for _ in range(count)]
         self._folders = [os.path.join(folder, f"s{i}") for i in range(count)]
         self._processes = [None] * count
@@ -38,7 +39,7 @@ class Sentinels:
                         f"sentinel failover-timeout {NAME} 6000\n")
             self.start(i)
         self._periods(100)  # they hear of each other at once
-        wait_for(self._acquainted, "the sentinels know each other and the replica")
+        wait_for(self._acquainted, "the sentinels know each other and the replicas")
         self._periods(500)  # an old primary is demoted after 2 s, not 20
 
     @property
@@ -64,7 +65,7 @@ class Sentinels:
     def _acquainted(self):
         try:
             return all(len(self.ask(i, "SENTINELS", NAME)) == len(self.ports) - 1
-                       and len(self.ask(i, "REPLICAS", NAME)) == 1
+                       and len(self.ask(i, "REPLICAS", NAME)) == len(self.servers) - 1
                        for i in range(len(self.ports)))
         except client_library.exceptions.RedisError:
             return False
