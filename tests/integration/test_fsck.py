@@ -403,6 +403,24 @@ def test_the_tracker_repairs_a_paused_queue_only(tracking, q, gitlab):
     assert q.field(i, "state") == "queued"
 
 
+def test_a_record_without_a_job(tracking, q, gitlab):
+    """Unless its request waits in the inbox, or its job would be gone by now."""
+    waiting, old, lost = ident("a"), ident("b"), ident("c")
+    with gitlab.state.lock:
+        for i in (waiting, old, lost):
+            gitlab.state.create_issue(gitlab.project(), gitlab.token(), {
+                "title": "[Success] - Created a license under c@example.com for 5 users",
+                "description": "Ticket: 1\n\nJob: " + i, "confidential": True})
+        gitlab.project().issues[1]["created_at"] -= datetime.timedelta(days=3)
+    q.redis.lpush(q.key("inbox"), waiting + " {}")
+    tracking.env["STOPGAP_RETENTION"] = "2d"
+    (found,) = tracking.json("fsck", "--tracker", status=1)["findings"]
+    assert (found["kind"], found["where"], "repair" in found) == ("unknown", lost, False)
+    assert found["detail"] == gitlab.issue(text="Job: " + lost)["web_url"]
+    q.job("c", "done")
+    assert tracking.json("fsck", "--tracker")["findings"] == []
+
+
 @pytest.mark.parametrize("fault", ["unauthorized_401", "not_found_404", "malformed", "lost_before"])
 def test_a_tracker_that_cannot_be_read(tracking, q, gitlab, fault):
     q.job("a", "queued")
