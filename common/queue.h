@@ -262,7 +262,8 @@ int queue_show(struct queue *q, const char *const *ids, size_t count, queue_done
 int queue_reap_worker(struct queue *q, const char *wid, queue_done_fn fn, void *arg,
                       struct err *e) MUST_CHECK;
 
-/* Removes jobs past their retention, with everything of theirs. */
+/* Removes jobs past their retention, with everything of theirs: a batch of them, and
+ * says whether there were any. */
 int queue_trim(struct queue *q, queue_done_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 /* Lanes: outside systems that are closed to the jobs of all workers. */

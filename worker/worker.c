@@ -323,12 +323,25 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
         pump(w); /* else the waits and the due timer do when there is something */
 }
 
-static void on_trimmed(void *arg, bool yes, const struct err *e)
+static void trim(struct worker *w);
+
+/* A batch at a time, so that Redis serves others in between. */
+static void on_trimmed(void *arg, bool some, const struct err *e)
 {
-    (void)arg;
-    (void)yes;
+    struct worker *w = arg;
+
     if (e->class != ERR_NONE && e->class != ERR_CANCELLED)
         log_msg(LOG_WARN, "trim", "%s", e->text);
+    else if (some && !w->closing)
+        trim(w);
+}
+
+static void trim(struct worker *w)
+{
+    struct err e;
+
+    if (queue_trim(w->queue, on_trimmed, w, &e))
+        on_trimmed(w, false, &e);
 }
 
 static void beat(struct worker *w)
@@ -349,8 +362,8 @@ static void beat(struct worker *w)
     w->beating = queue_beat(w->queue, &info, on_beat, w, &e) == 0;
     if (!w->beating)
         return; /* not connected: on_up beats */
-    if (w->beats++ % TRIM_EVERY_BEATS == 0 && queue_trim(w->queue, on_trimmed, w, &e))
-        on_trimmed(w, false, &e);
+    if (w->beats++ % TRIM_EVERY_BEATS == 0)
+        trim(w);
 }
 
 static void on_beat_timer(uv_timer_t *timer)
