@@ -59,7 +59,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app man install uninstall deb deb-check failover
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app man install uninstall deb deb-check failover soak valgrind
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -178,6 +178,17 @@ failover: all
 storm: all
 	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/storm.py $(STORM)
 
+# SOAK="--minutes N --rate R": how long, and requests a second.
+SOAK ?=
+soak: all
+	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/storm/soak.py $(SOAK)
+
+valgrind:
+	$(Q)scripts/install-deps test valgrind
+	$(Q)$(MAKE) --no-print-directory BUILD=build-valgrind \
+	  CFLAGS='-O2 -g -DUNDER_VALGRIND -DLICENSES=20' all unit
+	$(Q)scripts/valgrind build-valgrind
+
 # The sidebar app as a zip; RECEIVER=https://HOST: the only host that gets its token.
 RECEIVER ?=
 zendesk-app:
@@ -221,7 +232,7 @@ headers:
 	  $(CC) $(ALL_CFLAGS) -Iworker -Iwebhook -Ictl -fsyntax-only -x c $$h || exit 1; done
 
 clean:
-	rm -rf build build-asan build-crash build-fuzz
+	rm -rf build build-asan build-crash build-fuzz build-valgrind
 
 help:
 	@echo 'make [all]      the programs, into build/'
@@ -232,6 +243,8 @@ help:
 	@echo 'make failover   Sentinel promotes a replica, 60 times: primary killed, or frozen (12 min)'
 	@echo 'make storm      100,000 jobs and 1,200 kills in 100 storms; STORM="--seed N --rounds 1": one of them'
 	@echo 'make recovery   how long jobs stand still when their worker is killed (5 min)'
+	@echo 'make soak       steady load for 10 minutes, and what grows; SOAK="--minutes N --rate R"'
+	@echo 'make valgrind   unit tests and programs under valgrind (10 min)'
 	@echo 'make unit       unit tests, built only'
 	@echo 'make bench      what a job costs; BENCH_ARGS="--help" for how'
 	@echo 'make bench-webhook what a delivery costs; BENCH_ARGS as above'

@@ -73,9 +73,12 @@ class Smtp(Line):
                 self.in_mail = False
                 self.take(part)
             else:
-                verb = part[:4].upper()
-                self.in_mail = verb == b"DATA"
-                self.say(self.ANSWERS.get(verb, b"250 Ok\r\n"))
+                self.command(part)
+
+    def command(self, line):
+        verb = line[:4].upper()
+        self.in_mail = verb == b"DATA"
+        self.say(self.ANSWERS.get(verb, b"250 Ok\r\n"))
 
     def take(self, mail):
         job = re.search(rb"X-Stopgap-Job: (\w+)", mail).group(1).decode()
@@ -152,13 +155,14 @@ class GitLab(Line):
         return 200, [self.shown(i) for i in part], f"X-Next-Page: {page + 1 if more else ''}\r\n"
 
 
-async def main():
-    loop, kept = asyncio.get_running_loop(), Kept()
-    servers = [await loop.create_server(lambda c=c: c(kept), "127.0.0.1", 0)
-               for c in (Smtp, GitLab)]
+async def serve(smtp, gitlab, kept, tls=None):
+    """Prints the two ports; tls: a context for the mail server."""
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(lambda c=c: c(kept), "127.0.0.1", 0, ssl=context)
+               for c, context in ((smtp, tls), (gitlab, None))]
     print(*(s.sockets[0].getsockname()[1] for s in servers), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)  # until it is closed
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(Smtp, GitLab, Kept()))

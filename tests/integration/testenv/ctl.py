@@ -20,7 +20,9 @@ class Result:
 
 
 class Ctl:
-    def __init__(self, env):
+    def __init__(self, env, inside=()):
+        """inside: words in front of the program, which end in running it."""
+        self.inside = inside
         self.env = {"PATH": os.environ["PATH"], **{
             key: value for key, value in os.environ.items()
             if key.endswith("SAN_OPTIONS")}, **env}
@@ -28,7 +30,7 @@ class Ctl:
     def run(self, *args, status=0, stdin=None, env=None):
         """Runs it. status: the exit status that is right; None: any."""
         done = subprocess.run(
-            process.with_parent([process.program("stopgapctl"), *map(str, args)]),
+            process.with_parent([*self.inside, process.program("stopgapctl"), *map(str, args)]),
             input=stdin, stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True, text=True, timeout=60, check=False,
             env={**self.env, **(env or {})})
