@@ -1,6 +1,6 @@
 /* worker: what all parts of this process share: settings, clients, lanes, the clock,
- * the list of tasks. Its own part (worker.c) keeps the lease, takes jobs while there is
- * room, and drains; it knows nothing of steps. */
+ * the list of tasks. Its own part (worker.c) starts, drains and ends; worker_lease
+ * and worker_take do the rest. It knows nothing of steps. */
 #ifndef STOPGAP_WORKER_H
 #define STOPGAP_WORKER_H
 
@@ -12,6 +12,7 @@
 
 #include "counts.h"
 #include "lane.h"
+#include "log.h"
 #include "queue.h"
 #include "worker_lag.h"
 
@@ -117,8 +118,9 @@ void worker_task_ended(struct worker *w);
 /* Something beside the tasks has ended: a worker that drains may have waited for it. */
 void worker_side_ended(struct worker *w);
 
-/* There may be jobs to take. */
-void worker_pump(struct worker *w);
+/* True: this worker drains and has nothing left, not even a claim under way, whose jobs
+ * would stay in its hands until its lease runs out. */
+bool worker_is_drained(const struct worker *w);
 
 /* Monotonic milliseconds: for durations and deadlines inside this process. */
 int64_t worker_loop_ms(const struct worker *w);
@@ -126,6 +128,13 @@ int64_t worker_loop_ms(const struct worker *w);
 /* Redis's clock, by its last answer: the only time that enters a record or a license.
  */
 int64_t worker_now_ms(const struct worker *w);
+
+/* Redis has just answered that it is now_ms. */
+void worker_set_clock(struct worker *w, int64_t now_ms);
+
+/* How loud a trouble with Redis is: what it refuses for good is somebody's to mend; the
+ * rest passes. */
+enum log_level worker_redis_level(const struct err *e);
 
 /* What is left of the lease; an irreversible effect is not begun on a thin one. */
 bool worker_lease_is_safe(const struct worker *w);

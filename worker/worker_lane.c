@@ -10,6 +10,7 @@
 #include "mem.h"
 #include "teller.h"
 #include "worker.h"
+#include "worker_take.h"
 
 /* What an answer has to find again. */
 struct lane_call {
@@ -80,7 +81,7 @@ static void on_told(void *arg, const struct queue_lane *q, const struct err *e)
     c.lane->delayed = q->delayed;
     learn(c.worker, c.lane, q);
     if (q->state == QUEUE_LANE_OPEN)
-        worker_pump(c.worker); /* those that were woken are due by now */
+        worker_take_jobs(c.worker); /* those that were woken are due by now */
 }
 
 static void tell(struct worker *w, struct lane *l, enum queue_lane_verb verb)
