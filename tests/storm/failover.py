@@ -100,7 +100,7 @@ class Failover:
             "STOPGAP_GITLAB_URL": f"http://127.0.0.1:{self.outside.gitlab_port}",
             "STOPGAP_GITLAB_PROJECT": "1", "STOPGAP_GITLAB_TOKEN": "token",
             "STOPGAP_GITLAB_LABELS": "",
-            "STOPGAP_GITLAB_SETTLE": "4s",  # an old primary is demoted sooner than that
+            "STOPGAP_GITLAB_SETTLE": "2s",  # both workers leave an old primary at once
             "STOPGAP_BACKOFF_BASE": "20ms", "STOPGAP_BACKOFF_CAP": "300ms",
             "STOPGAP_METRICS_LISTEN": "off", "STOPGAP_LOG_LEVEL": "warn",
             "STOPGAP_MAX_PER_ADDRESS": "0", "STOPGAP_MAX_PER_AGENT": "0",
