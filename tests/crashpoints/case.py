@@ -3,6 +3,7 @@ outside servers and of Redis afterwards. Many runs share the servers: each has a
 a mail domain of its own, and they go on side by side."""
 
 import email
+import http.client
 import itertools
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import time
 from collections import Counter
 
-from testenv import keyspace, process
+from testenv import keyspace, process, prometheus
 from testenv.worker import Worker
 
 KILLED = 137  # how a program ends at its crash point
@@ -65,7 +66,7 @@ class Case:
             "STOPGAP_METRICS_LISTEN": "off", "STOPGAP_MAX_PER_ADDRESS": "0",
             "STOPGAP_MAX_PER_AGENT": "0", "STOPGAP_MAX_PER_DAY": "0",
             "STOPGAP_MAX_AMBIGUOUS": "4", "STOPGAP_CONCURRENCY": "1",
-            "STOPGAP_SMTP_CONNECTIONS": "1", "CRASH_LOG": self.log, **settings}
+            "STOPGAP_SMTP_CONNECTIONS": "1", "CRASH_LOG": self.log, **scenario.settings, **settings}
         if scenario.told:
             self.env["STOPGAP_SLACK_WEBHOOK_URL"] = stand.slack.url
 
@@ -111,6 +112,16 @@ class Case:
             self.died.append(point)
         subprocess.run(process.with_parent(command), capture_output=True, env=env,
                        timeout=DEADLINE_S, check=False)
+
+    def scrape(self):
+        """As Prometheus does it. Who dies of it has a successor, who is asked then."""
+        while True:
+            self.wait(lambda: all(self.worker.lines(event=e) for e in ("metrics", "redis_up")))
+            try:
+                if "stopgap_queue_paused" in prometheus.call(self.worker)[2]:
+                    return
+            except (OSError, http.client.HTTPException):
+                self.wait(lambda died=self.worker: self.worker is not died)
 
     def give_in_secret(self, n):
         wid = self.wait(lambda: next(

@@ -75,6 +75,12 @@ def closed(case):
     case.push(1)
 
 
+def watched(case):
+    for n in TEN:
+        case.push(n)
+        case.scrape()
+
+
 def redis_comes(case):
     """Before that it is away for receivers."""
     case.redis_comes()
@@ -88,6 +94,10 @@ class Scenario:
     told: bool = False  # in Slack
     again: tuple = ()  # points that die here, too, though an earlier scenario has them
     kind: type = Case  # of its runs
+    settings: dict = dataclasses.field(default_factory=dict)
+
+
+METRICS = {"STOPGAP_METRICS_LISTEN": "127.0.0.1:0"}
 
 
 SCENARIOS = [
@@ -101,6 +111,7 @@ SCENARIOS = [
     Scenario("told", [(jobs, 10)], told=True),
     Scenario("mended", [(jobs, 10), (fsck, 10)], by_people=("fsck",)),
     Scenario("closed", [(closed, 1)]),
+    Scenario("watched", [(watched, 10)], settings=METRICS),
     Scenario("received", [(redis_comes, 0), (jobs, 10)], kind=Receiving),
     Scenario("spooled", [(jobs, 10), (redis_comes, 10)], again=("push.",), kind=Receiving),
 ]
@@ -135,12 +146,18 @@ def two_more(case):
         case.push(n)
 
 
+def one_watched(case):
+    case.push(1)
+    case.scrape()
+
+
 # A pair that an earlier one has is not in a later one again.
 PAIRS = [
     Scenario("pairs", [(two_faulty, 2), (two_of_each, 6), (again_and_lost, 8)]),
     Scenario("pairs of lanes", [(closed, 1)]),
     Scenario("pairs of tellers", [(two, 2)], told=True),
     Scenario("pairs of views", [(slow, 1)]),
+    Scenario("pairs of watchers", [(one_watched, 1)], settings=METRICS),
     Scenario("pairs of receivers", [(two, 2), (redis_comes, 2), (two_more, 4)],
              kind=Receiving),
 ]
