@@ -161,7 +161,7 @@ void follow_due(struct follow *f, int64_t at_ms)
 {
     int64_t wait = at_ms - worker_loop_ms(f->worker);
 
-    if (at_ms < 0 || f->stopped)
+    if (f->stopped)
         return;
     if (uv_is_active((uv_handle_t *)&f->timer) &&
         (int64_t)uv_timer_get_due_in(&f->timer) <= wait)

@@ -120,3 +120,18 @@ def test_nothing_stays_behind(queue, start_worker, gitlab, smtp, ctl, until, red
     left = {k for k in of_jobs(queue)}
     assert left <= {"cap", "view", "ticket", "invalid"}, keys(queue)  # these have their time to live
     assert not {k for k in keys(queue) if any(i in k for i in ids)}
+
+
+def test_told_however_long_ago_it_was_due(queue, start_worker, gitlab, smtp, until):
+    """Longer ago than the host is up: nobody was there for a night, then it was booted."""
+    smtp.on("", rcpt="550 5.1.1 No such user")
+    gitlab.down()
+    worker = start_worker()
+    queue.push()
+    queue.settled(1)
+    job_id, _ = queue.only("failed")
+    worker.stop()
+    queue.client.zadd(PREFIX + "follow", {"report " + job_id: 1})
+    gitlab.up()
+    start_worker()
+    until(lambda: gitlab.issues("[Failed]"), "its issue")
