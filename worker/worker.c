@@ -42,9 +42,15 @@ int64_t worker_now_ms(const struct worker *w)
     return worker_loop_ms(w) + w->redis_offset_ms;
 }
 
+/* When Redis's clock was put on, all leases seem to have run out: everybody gets the time
+ * to beat, as after an outage. */
 void worker_set_clock(struct worker *w, int64_t now_ms)
 {
-    w->redis_offset_ms = now_ms - worker_loop_ms(w);
+    int64_t offset_ms = now_ms - worker_loop_ms(w);
+
+    if (offset_ms - w->redis_offset_ms > w->settings->lease_ms / 2)
+        w->reap_after_ms = worker_loop_ms(w) + w->settings->lease_ms;
+    w->redis_offset_ms = offset_ms;
 }
 
 bool worker_lease_is_safe(const struct worker *w)

@@ -1,4 +1,4 @@
--- uses: prelude view ends adopt due lane
+-- uses: prelude view ends adopt due lane clock
 -- ARGV wid, lease_ms, late_ms, retention_ms, seed, most to adopt, which server this is
 -- ('': nobody knows), (field, value)...
 -- -> known (0 new, 1 alive, 2 revived), now, paused, jobs ready, due, follow-up due, jobs
@@ -6,6 +6,7 @@
 -- took over
 shrink()
 local wid = ARGV[1]
+watch_clock(tonumber(ARGV[3]))
 local old = call('ZSCORE', P .. 'workers', wid)
 call('ZADD', P .. 'workers', now+tonumber(ARGV[2]), wid)
 call('HSET', P .. 'winfo:' .. wid, 'beat_ms', stamp, unpack(ARGV, 8))
@@ -25,7 +26,7 @@ local f = call('ZRANGE', P .. 'follow', 0, 0, 'WITHSCORES')
 local known = 0
 if old then known = tonumber(old) < now and 2 or 1 end
 local lanes = {}
-for _, name in ipairs({'smtp', 'gitlab', 'slack', 'zendesk', 'zendesk_note'}) do
+for _, name in ipairs(LANES) do
   local told = lane_told(name)
   if told[1] >= 0 then lanes[#lanes+1] = {name, unpack(told)} end
 end

@@ -1,4 +1,5 @@
 -- lane: an outside system that is closed to jobs. No key: it is open.
+local LANES = {'smtp', 'gitlab', 'slack', 'zendesk', 'zendesk_note'}
 local function lane_key(name) return P .. 'lane:' .. name end
 
 -- {until, class, code, text, by whom}; until -1: open.

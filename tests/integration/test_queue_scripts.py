@@ -42,6 +42,47 @@ def finish(q, i, verb, delay=0, event="", sets=None, dels=(), wid="w1", fence=1)
     return q.changes("finish", i, wid, fence, verb, delay, event, *write(sets, dels))
 
 
+# ---- a clock that was set back ----
+
+def clock_was(q, ahead_ms):
+    """At the last beat."""
+    q.redis.hset(q.key("cfg"), mapping={"retention_ms": RETENTION,
+                                        "clock_ms": q.now() + ahead_ms})
+
+
+def test_clock_set_back(q):
+    """What was put off by the clock of before waits no longer for it."""
+    soon = q.job("soon", "delayed", at=DAY + 100000, due_ms=q.now() + DAY + 100000)
+    over = q.job("over", "delayed", at=DAY - 100000, due_ms=q.now() + DAY - 100000)
+    past = q.job("past", "delayed", at=-100000, due_ms=q.now() - 100000)
+    q.worker("dead", lease=DAY + 10000)
+    q.redis.zadd(q.key("follow"), {
+        "late " + soon: q.now() + DAY + 50000, "report " + over: q.now() + DAY + 30000,
+        "late " + over: q.now() + LATE - 20000})  # adopted since
+    q.redis.zadd(q.key("tell:slack"), {soon: q.now() + DAY + 50000})
+    q.redis.hset(q.key("lane:smtp"), mapping={"until_ms": q.now() + DAY + 30000})
+    q.redis.pexpire(q.key("lane:smtp"), DAY)
+    clock_was(q, DAY)
+    _, changed = beat(q)
+    assert changed == {
+        "delayed": {soon: "NOW+100", over: "NOW"},
+        "job:" + soon: {"due_ms": "NOW+100"}, "job:" + over: {"due_ms": "NOW"},
+        "workers": {"dead": "NOW+10", "w1": "NOW+10"}, "follow": {"late " + soon: "NOW+50", "report " + over: "NOW+30"},
+        "tell:slack": {soon: "NOW+50"}, "lane:smtp": {"until_ms": "NOW+30"},
+        "cfg": {"clock_ms": "NOW"}, "stat": {"clock_set_back": "1"},
+        "winfo:w1": {"beat_ms": "NOW", "host": "h"}}
+    assert q.field(past, "due_ms")
+    assert beat(q)[1] == {}  # once
+
+
+@pytest.mark.parametrize("ahead_ms", [-DAY, -2000, 0, 500])
+def test_clock_that_goes(q, ahead_ms):
+    i = q.job("a", "delayed", at=100000, due_ms=q.now() + 100000)
+    clock_was(q, ahead_ms)
+    _, changed = beat(q)
+    assert "delayed" not in changed and "job:" + i not in changed and "stat" not in changed
+
+
 # ---- adopt ----
 
 def adopted(q, entry):
@@ -71,7 +112,7 @@ def test_adopt_bare(q, raw):
         "stat": {"adopted": "1"},
         "workers": {"w1": "NOW+10"},
         "winfo:w1": {"beat_ms": "NOW", "host": "h"},
-        "cfg": {"retention_ms": str(RETENTION)},
+        "cfg": {"retention_ms": str(RETENTION), "clock_ms": "NOW"},
     }
     assert answer[0] == 0 and answer[2:5] == [0, 1, -1]
     assert abs(answer[5] - q.now() - LATE) < 5000

@@ -11,7 +11,9 @@ from .wait import wait_for
 
 
 class Redis:
-    def __init__(self, folder, fsync="always", config=()):
+    def __init__(self, folder, fsync="always", config=(), inside=()):
+        """inside: words in front of the program, which end in running it."""
+        self.inside = inside
         self.folder = os.path.join(folder, "redis")
         os.mkdir(self.folder)
         self.path = os.path.join(self.folder, "s")
@@ -54,7 +56,7 @@ class Redis:
 
     def _launch(self, config):
         words = [
-            "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+            *self.inside, "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
             "--unixsocket", self.path, "--unixsocketperm", "700", "--dir", self.folder,
             "--save", "", "--appendonly", "yes", "--daemonize", "no",
             *" ".join([*self.config, *config]).split(),
