@@ -92,7 +92,7 @@ def test_worker(slow_worker, queue, smtp, gitlab, redis, folder, env, kind):
     queue.push(ticket_id=21, email="held@example.com")
     wait_for(lambda: smtp.dots > count, worker.text, PATIENCE_S)
     worker.term()
-    worker.wait_for(event="draining", deadline=PATIENCE_S)
+    worker.wait_for(event="drain", deadline=PATIENCE_S)
     smtp.release()
     assert worker.wait(PATIENCE_S) == 0
 
@@ -100,13 +100,13 @@ def test_worker(slow_worker, queue, smtp, gitlab, redis, folder, env, kind):
 def test_worker_that_leaves_at_once(slow_worker, queue, smtp):
     smtp.on("", hold_dot=True)
     worker = slow_worker()
-    worker.allow("event=", "drain")
+    worker.allow("event=drain")
     queue.push()
     wait_for(lambda: smtp.dots, worker.text, PATIENCE_S)
     for count in (1, 2):
         worker.term()
         if count == 1:
-            worker.wait_for(event="draining", deadline=PATIENCE_S)
+            worker.wait_for(event="drain", deadline=PATIENCE_S)
     worker.wait(PATIENCE_S)
     worker.checked = True  # its status says that it left work behind
     assert worker.status != FAULT
@@ -183,7 +183,7 @@ def test_operator(start_worker, queue, smtp, ctl_env, env, under, folder, key):
             ["config", "--json"], ["key-id"], ["verify", license_path, "--key", key + ".pub"],
             ["verify", license_path, "--key", key + ".pub", "--json"],
             ["keygen", os.path.join(folder, "k1")],
-            ["keygen", os.path.join(folder, "k2"), "--type", "rsa"],
+            ["keygen", os.path.join(folder, "k2"), "--type", "rsa", "--bits", 2048],
             ["requeue", "--all"], ["requeue", failed], ["resend", done], ["fsck"],
             ["fsck", "--tracker"], ["pause"], ["resume"], ["--help"], ["--version"],
             ["submit", "--ticket", 3, "--email", "c3@example.com", "--users", 5,
