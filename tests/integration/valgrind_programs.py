@@ -89,8 +89,9 @@ def test_worker(slow_worker, queue, smtp, gitlab, redis, folder, env, kind):
     worker.wait_for(event="redis_up", count=3, deadline=PATIENCE_S)
     # It ends with a job in its hands, which it may finish.
     smtp.on("held@example.com", hold_dot=True)
+    seen = smtp.dots
     queue.push(ticket_id=21, email="held@example.com")
-    wait_for(lambda: smtp.dots > count, worker.text, PATIENCE_S)
+    wait_for(lambda: smtp.dots > seen, worker.text, PATIENCE_S)
     worker.term()
     worker.wait_for(event="drain", deadline=PATIENCE_S)
     smtp.release()

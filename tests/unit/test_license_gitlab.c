@@ -155,6 +155,42 @@ static void test_claims(void **state)
     assert_int_equal(license_time_state(&claims, claims.expires_ms), 1);
 }
 
+/* The last instant of a day, and the first of the next. */
+static void test_ends_of_days(void **state)
+{
+    static const struct {
+        const char *issued, *starts, *expires;
+    } cases[] = {
+        {"2027-01-31T23:59:59Z", "2027-01-30T00:00:00Z", "2027-02-10T00:00:00Z"},
+        {"2027-02-01T00:00:00Z", "2027-01-31T00:00:00Z", "2027-02-11T00:00:00Z"},
+        {"2027-04-30T23:59:59Z", "2027-04-29T00:00:00Z", "2027-05-10T00:00:00Z"},
+        {"2027-05-01T00:00:00Z", "2027-04-30T00:00:00Z", "2027-05-11T00:00:00Z"},
+        {"2027-02-28T23:59:59Z", "2027-02-27T00:00:00Z", "2027-03-10T00:00:00Z"},
+        {"2027-03-01T00:00:00Z", "2027-02-28T00:00:00Z", "2027-03-11T00:00:00Z"},
+        {"2028-02-28T23:59:59Z", "2028-02-27T00:00:00Z", "2028-03-09T00:00:00Z"},
+        {"2028-02-29T00:00:00Z", "2028-02-28T00:00:00Z", "2028-03-10T00:00:00Z"},
+        {"2028-02-29T23:59:59Z", "2028-02-28T00:00:00Z", "2028-03-10T00:00:00Z"},
+        {"2028-03-01T00:00:00Z", "2028-02-29T00:00:00Z", "2028-03-11T00:00:00Z"},
+        {"2028-02-19T23:59:59Z", "2028-02-18T00:00:00Z", "2028-02-29T00:00:00Z"},
+        {"2028-02-20T00:00:00Z", "2028-02-19T00:00:00Z", "2028-03-01T00:00:00Z"},
+        {"2028-12-31T23:59:59Z", "2028-12-30T00:00:00Z", "2029-01-10T00:00:00Z"},
+        {"2029-01-01T00:00:00Z", "2028-12-31T00:00:00Z", "2029-01-11T00:00:00Z"},
+    };
+    char starts[WHEN_TEXT_MAX], expires[WHEN_TEXT_MAX];
+    int64_t issued;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_true(when_parse_iso(cases[i].issued, &issued));
+        license_claims_make(&claims, key, ID, "i", "a@b.c", 1, 1, issued, 10);
+        when_format_iso(claims.starts_ms, starts);
+        when_format_iso(claims.expires_ms, expires);
+        assert_string_equal(starts, cases[i].starts);
+        assert_string_equal(expires, cases[i].expires);
+        sign(); /* and read back */
+    }
+}
+
 static void test_round_trip(void **state)
 {
     struct license_claims out;
@@ -859,6 +895,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_key_says_what_it_is),
         T(test_claims),
+        T(test_ends_of_days),
         T(test_round_trip),
         T(test_never_the_same_twice),
         T(test_armour),

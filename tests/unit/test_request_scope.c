@@ -43,6 +43,36 @@ static void test_scope_window(void **state)
     }
 }
 
+/* Over the ends of months, a leap day and the end of a year. */
+static void test_scope_ends_of_months(void **state)
+{
+    static const struct {
+        const char *expired, *first, *last;
+    } cases[] = {
+        {"2028-02-14", "2028-02-27", "2028-03-03"}, /* grace ends 02-28 */
+        {"2028-02-15", "2028-02-28", "2028-03-04"},
+        {"2028-02-29", "2028-03-13", "2028-03-18"},
+        {"2027-02-14", "2027-02-27", "2027-03-04"},
+        {"2027-04-16", "2027-04-29", "2027-05-04"},
+        {"2028-12-17", "2028-12-30", "2029-01-04"},
+    };
+    struct request r = {.plan = "premium"};
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int64_t first, last;
+
+        (void)snprintf(r.license_expired_on, sizeof r.license_expired_on, "%s",
+                       cases[i].expired);
+        assert_true(when_parse_date(cases[i].first, &first));
+        assert_true(when_parse_date(cases[i].last, &last));
+        for (int64_t day = first - 2; day <= last + 2; day++)
+            assert_int_equal(request_check_scope(&r, day * WHEN_DAY_MS, &e) == 0,
+                             day >= first && day <= last);
+    }
+}
+
 static void test_scope_plan(void **state)
 {
     static const struct {
@@ -87,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scope_window),
+        cmocka_unit_test(test_scope_ends_of_months),
         cmocka_unit_test(test_scope_plan),
     };
 

@@ -55,6 +55,12 @@ static const struct smtp_mail plain_mail = {
     .len = 25,
 };
 
+#ifdef UNDER_VALGRIND
+#define PATIENCE_MS 200000
+#else
+#define PATIENCE_MS 20000
+#endif
+
 static void on_watchdog(uv_timer_t *t)
 {
     (void)t;
@@ -69,7 +75,7 @@ static int set_up(void **state)
 
     (void)uv_loop_init(&f->loop);
     (void)uv_timer_init(&f->loop, &f->watchdog);
-    (void)uv_timer_start(&f->watchdog, on_watchdog, 20000, 0);
+    (void)uv_timer_start(&f->watchdog, on_watchdog, PATIENCE_MS, 0);
     uv_unref((uv_handle_t *)&f->watchdog);
     server_start(&f->server, &f->loop);
     f->server.tls = tls_context;
