@@ -680,7 +680,9 @@ class GitLab(LoopThread):
     TOKEN = "glpat-fake-token-of-the-bot"
     PROJECT = "support/emergency-licenses"
 
-    def __init__(self, port=0, visibility="private"):
+    def __init__(self, port=0, visibility="private", host="127.0.0.1", name=None):
+        """name: the host in its URLs, if not the address that it listens on."""
+        self.host, self.name = host, name or host
         self.state = State()
         self.state.tokens[self.TOKEN] = Token("license-bot", REPORTER)
         self.state.projects.append(Project(4711, self.PROJECT, visibility))
@@ -698,11 +700,11 @@ class GitLab(LoopThread):
         await self._runner.cleanup()
 
     async def _listen(self, port):
-        self._site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True,
+        self._site = web.TCPSite(self._runner, self.host, port, reuse_address=True,
                                  shutdown_timeout=0.2)
         await self._site.start()
         self.port = self._site._server.sockets[0].getsockname()[1]
-        self.url = self.state.url = f"http://127.0.0.1:{self.port}"
+        self.url = self.state.url = f"http://{self.name}:{self.port}"
 
     def _call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
