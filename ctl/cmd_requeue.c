@@ -10,14 +10,17 @@
 #include "num.h"
 #include "out.h"
 
-#define PACE_MS 50 /* 20 jobs a second: mail server and GitLab are to keep up */
+#define PACE 20 /* jobs a second: mail server and GitLab are to keep up */
+#define PACE_MOST 1000
 #define PAGE 500
 
 struct options {
     struct queue_requeue what;
-    const char *redo, *where, *since;
+    const char *redo, *where, *since, *pace, *limit;
     bool all, yes;
-    bool paced;
+    int64_t pace_ms; /* between two; 0: at once */
+    int64_t most;    /* 0: all */
+    int64_t taken;
 };
 
 /* ---- which jobs ---- */
@@ -112,19 +115,32 @@ static int read_failures(struct ctl *c, int64_t since_ms, int64_t now_ms,
     }
 }
 
-/* Keeps those of the class, as ids for the calls. */
-static char **choose(struct failures *f, int *count)
+/* Keeps those of the class, the newest `most` of them (0: all), as ids for the calls.
+ */
+static char **choose(struct failures *f, int64_t most, int *count)
 {
     char **ids = mem_new(f->count + 1, sizeof *ids);
 
     *count = 0;
-    for (size_t i = 0; i < f->count; i++)
+    for (size_t i = 0; i < f->count && (!most || *count < most); i++)
         if (!f->class || strcmp(f->v[i].class, f->class) == 0)
             ids[(*count)++] = f->v[i].id;
     return ids;
 }
 
-static void print_dry(const struct ctl *c, const struct failures *f, int count)
+static void add_intent(const struct options *o, int count, struct buf *out)
+{
+    char span[OUT_TIME_MAX];
+
+    out_span(count * o->pace_ms, span);
+    buf_addf(out, "%d job%s would be requeued", count, count == 1 ? "" : "s");
+    if (count)
+        buf_addf(out, ", within %s; add --yes to do it", span);
+    buf_addc(out, '\n');
+}
+
+static void print_dry(const struct ctl *c, const struct options *o,
+                      const struct failures *f, int count)
 {
     static const char *const heads[] = {"ID", "TICKET", "CLASS", "STEP", "WHY"};
     struct out_table t;
@@ -132,11 +148,12 @@ static void print_dry(const struct ctl *c, const struct failures *f, int count)
 
     buf_init(&out, OUT_MAX);
     out_table_init(&t, heads, ARRAY_LEN(heads));
-    for (size_t i = 0; i < f->count; i++) {
+    for (size_t i = 0, left = (size_t)count; left; i++) {
         const struct failed *job = &f->v[i];
 
         if (f->class && strcmp(job->class, f->class) != 0)
             continue;
+        left--;
         if (c->json)
             buf_addf(&out, "{\"job_id\":\"%s\",\"done\":false,\"answer\":\"DRY\"}\n",
                      job->id);
@@ -149,8 +166,7 @@ static void print_dry(const struct ctl *c, const struct failures *f, int count)
     if (!c->json && count)
         out_table_add(&t, &out);
     if (!c->json)
-        buf_addf(&out, "%d job%s would be requeued%s\n", count, count == 1 ? "" : "s",
-                 count ? "; add --yes to do it" : "");
+        add_intent(o, count, &out);
     out_print(&out);
     out_table_done(&t);
     buf_done(&out);
@@ -163,10 +179,23 @@ static int ask(struct client *client, const char *id, struct client_answer *a,
 {
     struct options *o = arg;
 
-    if (o->paced)
-        client_pause(client, PACE_MS);
+    if (o->pace_ms)
+        client_pause(client, o->pace_ms);
     o->what.id = id;
-    return client_requeue(client, &o->what, a, e);
+    if (client_requeue(client, &o->what, a, e))
+        return -1;
+    o->taken += strcmp(a->word, "OK") == 0;
+    return 0;
+}
+
+/* And how many of them it took. */
+static int requeue_each(struct ctl *c, struct options *o, char **ids, int count)
+{
+    int code = cmd_job_each(c, ANSWER_REQUEUE, ids, count, ask, o);
+
+    if (!c->json)
+        (void)printf("%lld of %d jobs requeued\n", (long long)o->taken, count);
+    return code;
 }
 
 static int requeue_many(struct ctl *c, struct options *o, const char *class)
@@ -183,12 +212,11 @@ static int requeue_many(struct ctl *c, struct options *o, const char *class)
         code = ctl_fail(&e);
         goto out;
     }
-    ids = choose(&f, &count);
-    o->paced = true;
+    ids = choose(&f, o->most, &count);
     if (o->yes)
-        code = cmd_job_each(c, ANSWER_REQUEUE, ids, count, ask, o);
+        code = requeue_each(c, o, ids, count);
     else
-        print_dry(c, &f, count);
+        print_dry(c, o, &f, count);
     if (!o->yes)
         code = EXIT_OK;
 out:
@@ -224,8 +252,9 @@ static int check(const struct ctl *c, const struct options *o, int ids)
         return ctl_usage(c, "either ids, or --all, or --where class=CLASS");
     if (o->all && o->where)
         return ctl_usage(c, "--all and --where do not go together");
-    if (!many && (o->since || o->yes))
-        return ctl_usage(c, "--since and --yes go with --all or --where only");
+    if (!many && (o->since || o->yes || o->pace || o->limit))
+        return ctl_usage(c, "--since, --limit, --pace and --yes go with --all or "
+                            "--where only");
     if (o->redo && job_step_parse(o->redo) >= STEP_ACK)
         return ctl_usage(c,
                          "--redo: there is no step \"%s\"; there are validate, sign, "
@@ -233,6 +262,20 @@ static int check(const struct ctl *c, const struct options *o, int ids)
                          o->redo);
     if (o->redo && o->what.mail_arrived)
         return ctl_usage(c, "--redo and --mail-arrived do not go together");
+    return EXIT_OK;
+}
+
+static int read_numbers(const struct ctl *c, struct options *o)
+{
+    int64_t pace = PACE;
+
+    if (o->pace && !num_parse(o->pace, 1, PACE_MOST, &pace))
+        return ctl_usage(c, "--pace \"%s\": allowed: 1 to %d jobs a second", o->pace,
+                         PACE_MOST);
+    if (o->limit && !num_parse(o->limit, 1, INT32_MAX, &o->most))
+        return ctl_usage(c, "--limit \"%s\": no number of jobs", o->limit);
+    if (o->all || o->where)
+        o->pace_ms = 1000 / pace;
     return EXIT_OK;
 }
 
@@ -245,6 +288,8 @@ int cmd_requeue(struct ctl *c, int argc, char **argv)
                                      {"all", ARG_FLAG, &o.all},
                                      {"where", ARG_TEXT, &o.where},
                                      {"since", ARG_TEXT, &o.since},
+                                     {"limit", ARG_TEXT, &o.limit},
+                                     {"pace", ARG_TEXT, &o.pace},
                                      {"yes", ARG_FLAG, &o.yes},
                                      {NULL, 0, NULL}};
     const char *class = NULL;
@@ -253,6 +298,8 @@ int cmd_requeue(struct ctl *c, int argc, char **argv)
     if (n < 0)
         return EXIT_USAGE;
     code = check(c, &o, n);
+    if (!code)
+        code = read_numbers(c, &o);
     if (!code && o.where)
         code = read_where(c, o.where, &class);
     if (!code)

@@ -66,6 +66,7 @@ int cmd_show(struct ctl *c, int argc, char **argv)
     if (code)
         goto out;
     o.asked_for = strcmp(argv[0], s.job.id) == 0 ? NULL : argv[0];
+    o.colour = out_may_colour();
     fetch_guess_request(&s.job);
     buf_init(&out, OUT_MAX);
     if (c->json)

@@ -1,7 +1,8 @@
-/* cmd_stats: the queue in numbers. */
+/* cmd_stats: the queue in numbers, once or as a live view. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -11,9 +12,11 @@
 #include "mem.h"
 #include "out.h"
 #include "settings.h"
+#include "screen.h"
 #include "stats.h"
 
 #define WATCH_MS 2000
+#define WATCH_LEAST_MS 100
 
 static void add_row(struct buf *out, const char *name, int64_t n, const char *what,
                     int64_t since_ms, int64_t now_ms)
@@ -130,7 +133,7 @@ static void print_json(const struct stats *s, const char *queue)
     buf_done(&words);
 }
 
-static int print_once(const struct ctl *c, bool watch)
+static int print_once(const struct ctl *c)
 {
     struct stats s;
     struct buf out;
@@ -143,31 +146,83 @@ static int print_once(const struct ctl *c, bool watch)
         return EXIT_OK;
     }
     buf_init(&out, OUT_MAX);
-    if (watch && isatty(STDOUT_FILENO))
-        buf_adds(&out, "\033[H\033[2J"); /* to the corner, and clear */
     add_stats(&s, c->settings->queue, &out);
     out_print(&out);
     buf_done(&out);
     return EXIT_OK;
 }
 
+/* ---- the live view ---- */
+
+static void show(const char *text)
+{
+    struct winsize size;
+    struct buf out;
+
+    buf_init(&out, OUT_MAX);
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size))
+        buf_addf(&out, "%s\n", text);
+    else
+        screen_paint(text, size.ws_col ? size.ws_col : 80,
+                     size.ws_row ? size.ws_row : 24, &out);
+    out_print(&out);
+    buf_done(&out);
+}
+
+static int repaint(const struct ctl *c, struct screen_rate *rate)
+{
+    struct stats stats;
+    struct live live;
+    struct err e;
+    struct screen s = {.queue = c->settings->queue,
+                       .live = &live,
+                       .why = &e,
+                       .rate = rate,
+                       .colour = out_may_colour()};
+    struct buf text;
+
+    if (!stats_read(c->client, &stats, &e) &&
+        !live_read(c->client, stats.now_ms, &live, &e)) {
+        s.stats = &stats;
+        screen_note(rate, &stats);
+    }
+    buf_init(&text, OUT_MAX);
+    screen_text(&s, &text);
+    show(text.data);
+    buf_done(&text);
+    return s.stats ? EXIT_OK : EXIT_FAILED;
+}
+
+/* Until somebody interrupts it, which ends the program, or nobody reads it any more. */
+static int watch_on(const struct ctl *c, int64_t every_ms)
+{
+    struct screen_rate rate = {.count = 0};
+    int code;
+
+    if (!c->json && isatty(STDOUT_FILENO))
+        (void)fputs("\033[2J", stdout);
+    for (;;) {
+        code = c->json ? print_once(c) : repaint(c, &rate);
+        if (fflush(stdout) || ferror(stdout))
+            return code;
+        client_pause(c->client, every_ms);
+    }
+}
+
 int cmd_stats(struct ctl *c, int argc, char **argv)
 {
-    bool watch = false;
-    const struct arg_option own[] = {{"watch", ARG_FLAG, &watch}, {NULL, 0, NULL}};
+    const char *watch = NULL;
+    int64_t every_ms = WATCH_MS;
+    const struct arg_option own[] = {{"watch", ARG_SPAN, &watch}, {NULL, 0, NULL}};
     int code;
 
     if (ctl_args(c, argc, argv, own, 0, 0) < 0)
         return EXIT_USAGE;
+    if (watch && *watch && (!args_span(watch, &every_ms) || every_ms < WATCH_LEAST_MS))
+        return ctl_usage(c, "--watch \"%s\": allowed: seconds, or a duration as 500ms",
+                         watch);
     code = ctl_connect(c);
     if (code)
         return code;
-    do {
-        code = print_once(c, watch);
-        if (fflush(stdout) || ferror(stdout))
-            break;
-        if (watch)
-            client_pause(c->client, WATCH_MS);
-    } while (watch); /* an interruption ends the program */
-    return code;
+    return watch ? watch_on(c, every_ms) : print_once(c);
 }

@@ -45,9 +45,11 @@ static const struct command commands[] = {
      "                  record or close\n"
      "  --mail-arrived  the mail whose answer was lost has arrived\n"
      "  --lift-limit    let it pass the caps\n"
-     "  --since TIME    with --all or --where: failed since\n"
-     "  --yes           with --all or --where: do it, 20 jobs a second; without it\n"
-     "                  they are only listed\n"
+     "With --all or --where:\n"
+     "  --since TIME    failed since\n"
+     "  --limit N       the newest N of these\n"
+     "  --pace N        so many a second (default: 20)\n"
+     "  --yes           do it; without it they are only listed\n"
      "Finished steps are kept, unless --redo names them.\n"},
     {"resend", cmd_resend, "mail the same license again",
      "ID\n"
@@ -60,8 +62,9 @@ static const struct command commands[] = {
      "Requests are still accepted; jobs under way go on.\n"},
     {"resume", cmd_resume, "workers take jobs again", "\n"},
     {"stats", cmd_stats, "the queue in numbers",
-     "[--watch]\n"
-     "  --watch  again every 2 s, until interrupted\n"},
+     "[--watch [SECONDS]]\n"
+     "  --watch [SECONDS]  live: rate, workers with what each does, last failures;\n"
+     "                     anew every 2 s, until interrupted\n"},
     {"workers", cmd_workers, "the workers that are alive", "\n"},
     {"keygen", cmd_keygen, "make a signing key",
      "FILE [--type ed25519|rsa] [--bits N]\n"

@@ -11,6 +11,7 @@
 struct story_options {
     const char *asked_for; /* the id of a duplicate that led here, or NULL */
     bool license;          /* with the license's text */
+    bool colour;           /* for people at a terminal */
 };
 
 void story_text(const struct fetch_story *s, const struct story_options *o,

@@ -128,6 +128,39 @@ static void add_counts(const struct job *j, struct buf *out)
     out_field(out, "worker", j->owner);
 }
 
+/* How long all of it took, and its steps alone: the rest was waiting. */
+static void add_took(const struct job *j, struct buf *out)
+{
+    const char *sep = "; steps: ";
+    char span[OUT_TIME_MAX];
+
+    if (j->accepted_ms <= 0 || j->ended_ms < j->accepted_ms)
+        return;
+    out_span(j->ended_ms - j->accepted_ms, span);
+    buf_addf(out, "%-13s %s from acceptance to end", "took", span);
+    for (enum job_step i = 0; i < STEP_ACK; i++) {
+        if (!j->steps[i].at_ms)
+            continue;
+        out_span(j->steps[i].took_ms, span);
+        buf_addf(out, "%s%s %s", sep, job_step_name(i), span);
+        sep = ", ";
+    }
+    buf_addc(out, '\n');
+}
+
+static void add_state(const struct fetch_story *s, bool colour, struct buf *out)
+{
+    static const enum out_colour colours[] = {
+        [JOB_DELAYED] = OUT_YELLOW, [JOB_FAILED] = OUT_RED, [JOB_DONE] = OUT_GREEN};
+    enum job_state state = s->job.state;
+    bool some = state == JOB_DELAYED || state == JOB_FAILED || state == JOB_DONE;
+
+    buf_addf(out, "%-13s ", "state");
+    out_paint(out, colour && some, some ? colours[state] : OUT_GREY,
+              s->in_inbox ? "queued, in the inbox" : job_state_name(state));
+    buf_addc(out, '\n');
+}
+
 static void add_head(const struct fetch_story *s, const struct story_options *o,
                      struct buf *out)
 {
@@ -138,9 +171,9 @@ static void add_head(const struct fetch_story *s, const struct story_options *o,
         out_field(out, "", "which is a duplicate of this job:");
     }
     out_field(out, "job", j->id);
-    out_field(out, "state",
-              s->in_inbox ? "queued, in the inbox" : job_state_name(j->state));
+    add_state(s, o->colour, out);
     add_error(j, out);
+    add_took(j, out);
     field_time(out, "next try", j->state == JOB_DELAYED ? j->due_ms : 0, s->now_ms);
     add_request(j, out);
     add_license(j, s->now_ms, out);
@@ -174,8 +207,10 @@ static void add_marks(struct timeline *t, const struct job *j, struct buf *text)
 {
     for (enum job_step i = 0; i < STEP_COUNT; i++) {
         const struct job_step_mark *m = &j->steps[i];
+        char took[OUT_TIME_MAX];
 
-        buf_addf(text, "%s: done in %lld ms", job_step_name(i), (long long)m->took_ms);
+        out_span(m->took_ms, took);
+        buf_addf(text, "%s: done in %s", job_step_name(i), took);
         buf_adds(text, m->words && *m->words ? ": " : "");
         out_str(text, m->words);
         add_moment(t, m->at_ms, text);
@@ -235,13 +270,16 @@ static void add_timeline(const struct fetch_story *s, struct buf *out)
         buf_adds(out, "\n");
     for (size_t i = 0; i < t.count; i++) {
         const struct moment *m = &t.moments[i];
-        char at[WHEN_TEXT_MAX], since[OUT_TIME_MAX];
+        char at[WHEN_TEXT_MAX], since[OUT_TIME_MAX], gap[OUT_TIME_MAX + 1] = "";
 
         when_format_iso_ms(m->at_ms, at);
         out_span(m->at_ms - t.moments[0].at_ms, since);
-        buf_addf(out, "%s  %8s  %s\n", at, since, m->text);
-        free(m->text);
+        gap[0] = '+';
+        out_span(m->at_ms - t.moments[i ? i - 1 : 0].at_ms, gap + 1);
+        buf_addf(out, "%s  %8s  %8s  %s\n", at, since, i ? gap : "", m->text);
     }
+    for (size_t i = 0; i < t.count; i++)
+        free(t.moments[i].text);
     free(t.moments);
 }
 

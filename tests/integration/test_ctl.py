@@ -170,7 +170,7 @@ def test_show_a_done_job(ctl, queue, worker, gitlab):
     for text in ("4711", "customer@example.com", record["lic_id"], record["kid"],
                  record["msgid"], record["issue_url"], "250 2.0.0"):
         assert text in said
-    steps = [line.split()[2] for line in said.splitlines() if " done in " in line]
+    steps = [line.split()[3] for line in said.splitlines() if " done in " in line]
     assert steps == ["validate:", "sign:", "email:", "record:", "close:"]
     assert [s["step"] for s in story["steps"]] == [s.rstrip(":") for s in steps]
     assert story["state"] == "done" and story["issue_url"] == record["issue_url"]

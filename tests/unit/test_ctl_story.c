@@ -49,8 +49,8 @@ static void test_timeline_is_in_order_of_time(void **state)
     static const char *const order[] = {"+0",
                                         "asked for again",
                                         "taken, attempt 2",
-                                        "validate: done in 3 ms",
-                                        "email: done in 80 ms: 250 ok\\x1b",
+                                        "validate: done in 3ms",
+                                        "email: done in 80ms: 250 ok\\x1b",
                                         "record: begun, no outcome recorded (w 1 3)",
                                         "late result",
                                         "failed\n",
@@ -63,7 +63,7 @@ static void test_timeline_is_in_order_of_time(void **state)
     (void)state;
     buf_init(&out, 1 << 20);
     story_text(&s, &o, &out);
-    at = strstr(out.data, "2026-01-31T12:00:00.000Z        0s  accepted");
+    at = strstr(out.data, "2026-01-31T12:00:00.000Z        0s            accepted");
     for (size_t i = 1; i < ARRAY_LEN(order); i++) {
         assert_non_null(at);
         at = strstr(at, order[i]);
@@ -72,6 +72,24 @@ static void test_timeline_is_in_order_of_time(void **state)
     assert_null(strstr(out.data, "email: begun")); /* its outcome is known */
     assert_null(strstr(out.data, "secret"));
     assert_non_null(strstr(out.data, "permanent at record, code 422"));
+    assert_non_null(strstr(out.data,
+                           "took          900ms from acceptance to end; steps: "
+                           "validate 3ms, email 80ms\n"));
+    assert_non_null(strstr(out.data, "00.300Z     300ms    +100ms  email: done"));
+    assert_null(strchr(out.data, '\033'));
+    buf_done(&out);
+}
+
+static void test_colour_only_when_asked(void **state)
+{
+    const struct story_options o = {.colour = true};
+    struct fetch_story s = story();
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1 << 20);
+    story_text(&s, &o, &out);
+    assert_non_null(strstr(out.data, "state         \033[31mfailed\033[0m\n"));
     buf_done(&out);
 }
 
@@ -160,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timeline_is_in_order_of_time),
+        cmocka_unit_test(test_colour_only_when_asked),
         cmocka_unit_test(test_the_license_only_when_asked),
         cmocka_unit_test(test_next),
     };
