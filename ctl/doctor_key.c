@@ -155,11 +155,21 @@ static void check_room(struct doctor *d, const char *folder)
                    "%s: %llu MiB are free", folder, (unsigned long long)mib);
 }
 
+/* As for the timer, which is the worker's user. */
+static void say_not_ours(struct doctor *d, const char *folder)
+{
+    doctor_say(d, "spool", DOCTOR_SKIPPED,
+               "run doctor as the receiver's user, or ask the receiver's /readyz",
+               "%s is another user's", folder);
+}
+
 static void check_spool(struct doctor *d, const char *folder, const struct stat *st)
 {
     struct err e;
 
-    if (!S_ISDIR(st->st_mode))
+    if (st->st_uid != geteuid() && geteuid() != 0)
+        say_not_ours(d, folder);
+    else if (!S_ISDIR(st->st_mode))
         doctor_say(d, "spool", DOCTOR_FAIL, "name a folder in STOPGAP_SPOOL_DIR",
                    "%s is no folder", folder);
     else if (st->st_mode & (S_IWGRP | S_IWOTH))
@@ -176,16 +186,28 @@ static void check_spool(struct doctor *d, const char *folder, const struct stat 
     check_room(d, folder);
 }
 
+/* The default is relative, and seen from / it is the system's own: a receiver leaves
+ * its lock in what it has used. */
+static bool is_used(const char *folder)
+{
+    char path[PATH_TEXT_MAX];
+
+    (void)snprintf(path, sizeof path, "%s/lock", folder);
+    return access(path, F_OK) == 0;
+}
+
 void doctor_spool(struct doctor *d)
 {
     const char *folder = d->settings->spool_dir;
     bool named = settings_origin(d->settings, "STOPGAP_SPOOL_DIR") != SETTING_DEFAULT;
     struct stat st;
 
-    if (stat(folder, &st) == 0)
+    if (stat(folder, &st) == 0 && (named || is_used(folder)))
         check_spool(d, folder, &st);
+    else if (named && errno == EACCES)
+        say_not_ours(d, folder);
     else if (named && errno != ENOENT)
-        doctor_say(d, "spool", DOCTOR_FAIL, "run doctor as the receiver's user",
+        doctor_say(d, "spool", DOCTOR_FAIL, "name a folder in STOPGAP_SPOOL_DIR",
                    "%s: %s", folder, strerror(errno));
     else if (named)
         doctor_say(d, "spool", DOCTOR_WARN,
@@ -193,5 +215,5 @@ void doctor_spool(struct doctor *d)
                    "%s is not there", folder);
     else
         doctor_say(d, "spool", DOCTOR_SKIPPED, NULL,
-                   "no receiver on this host: there is no %s", folder);
+                   "no receiver has used %s from here", folder);
 }

@@ -5,11 +5,14 @@ import datetime
 import email
 import email.policy
 import email.utils
+import json
 import os
 import shutil
+import subprocess
 import time
 
 import pytest
+from testenv import process
 from testenv.certs import LONG_AGO, Authority
 from testenv.ctl import Ctl
 from testenv.gitlab import GUEST, MAINTAINER
@@ -274,7 +277,7 @@ def test_the_spool(doctor, full, folder):
     with open(spool, "w", encoding="ascii"):
         pass
     doctor().has("spool", "failed", "no folder", "STOPGAP_SPOOL_DIR")
-    doctor(STOPGAP_SPOOL_DIR=None).has("spool", "skipped", "no receiver on this host")
+    doctor(STOPGAP_SPOOL_DIR=None).has("spool", "skipped", "no receiver has used")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not os.path.isdir("/proc/1/fdinfo"),
@@ -506,3 +509,37 @@ def test_zendesks_webhook(doctor, zendesk):
 def test_zendesk_is_away(doctor):
     doctor(STOPGAP_ZENDESK_URL=f"http://127.0.0.1:{free_port()}").has(
         "zendesk", "failed", "connect", "STOPGAP_ZENDESK_URL")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root, who may be anybody")
+def test_the_spool_is_another_users(doctor, full, folder):
+    os.chown(full["STOPGAP_SPOOL_DIR"], 12345, 12345)
+    os.chmod(folder, 0o755)
+    report = doctor("--quiet")
+    assert report.bad() == set()  # root may look
+    os.chown(full["STOPGAP_SPOOL_DIR"], 0, 0)
+    for path in (folder, os.path.dirname(full["STOPGAP_LICENSE_KEY_FILE"])):
+        os.chmod(path, 0o755)
+    done = subprocess.run(
+        ["setpriv", "--reuid", "12345", "--clear-groups", process.program("stopgapctl"),
+         "doctor", "--json"], capture_output=True, text=True, check=False, timeout=60,
+        env={"PATH": os.environ["PATH"], **full})
+    if done.returncode == 126:
+        pytest.skip("the programs are not for others to run")
+    Report(json.loads(done.stdout), done.returncode).has("spool", "skipped", "another user's")
+
+
+def test_the_systems_own_spool_is_not_ours(full, alive, folder):
+    """The default is relative: with / as the working folder it is /var/spool."""
+    env = {k: v for k, v in full.items() if k != "STOPGAP_SPOOL_DIR"}
+    os.makedirs(os.path.join(folder, "var/spool"))
+
+    def spool():
+        done = subprocess.run([process.program("stopgapctl"), "doctor", "--json"], cwd=folder,
+                              capture_output=True, text=True, check=False, timeout=60,
+                              env={"PATH": os.environ["PATH"], **env})
+        return Report(json.loads(done.stdout), done.returncode)
+    spool().has("spool", "skipped", "no receiver has used")
+    with open(os.path.join(folder, "var/spool/lock"), "w", encoding="ascii"):
+        pass
+    spool().has("spool", "ok", "takes files")

@@ -874,3 +874,29 @@ def test_full_redis_lets_work_end(q):
     assert q.run("claim_keys", ids[5], "w1", 1, "{}", "d", "", "s", 7, RETENTION, "me") == ["OK"]
     assert q.run("reap_worker", "w1") == [1]
     assert q.run("trim", RETENTION) == [0]
+
+
+# ---- depth ----
+
+def test_depth_counts_and_changes_nothing(q):
+    r = q.redis
+    assert q.run("depth")[1:] == [0] * 12 + [-1]
+    now = q.run("depth")[0]
+    r.lpush(q.key("inbox"), "a", "b")
+    for i, name in enumerate(["pending", "pending", "solo"]):
+        r.lpush(q.key(name), ident(f"j{i}"))
+        r.hset(q.key("job:" + ident(f"j{i}")), "accepted_ms", 5000 - i)
+    r.zadd(q.key("workers"), {"w1": now + 60000, "w2": now + 60000, "dead": 1})
+    r.lpush(q.key("proc:w1"), "x", "y")
+    r.lpush(q.key("proc:dead"), "z")
+    for name, count in (("delayed", 1), ("failed", 2), ("done", 3), ("follow", 4),
+                        ("tell:slack", 5), ("tell:zendesk", 6)):
+        r.zadd(q.key(name), {str(n): n for n in range(count)})
+    r.set(q.key("paused"), "1")
+    answer, changed = q.changes("depth")
+    assert answer[1:] == [2, 2, 1, 3, 1, 2, 3, 4, 5, 6, 2, 1, 4998] and changed == {}
+
+
+def test_depth_of_jobs_without_a_record(q):
+    q.redis.lpush(q.key("pending"), ident("j1"))
+    assert q.run("depth")[13] == -1

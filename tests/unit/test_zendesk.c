@@ -516,9 +516,62 @@ static void test_closing_ends_a_question(void **state)
     assert_int_equal(rig->err.class, ERR_CANCELLED);
 }
 
+/* --- whom the credentials speak for, and the webhook --- */
+
+static void test_users(void **state)
+{
+    static const struct {
+        const char *text, *role; /* role NULL: cannot be read */
+        bool suspended;
+    } cases[] = {
+        {"{\"user\":{\"id\":7,\"role\":\"agent\",\"suspended\":false}}", "agent",
+         false},
+        {"{\"user\":{\"id\":7,\"role\":\"admin\",\"suspended\":true}}", "admin", true},
+        {"{\"user\":{\"id\":null,\"role\":\"end-user\"}}", "", false},
+        {"{\"user\":{\"id\":7}}", NULL, false},
+        {"{\"user\":{\"id\":7,\"role\":5}}", NULL, false},
+        {"{\"user\":[]}", NULL, false},
+        {"{}", NULL, false},
+        {"<html>", NULL, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct zendesk_user user = {.role = "untouched"};
+        struct err e;
+        int rc = zendesk_reply_user(cases[i].text, strlen(cases[i].text), &user, &e);
+
+        assert_int_equal(rc, cases[i].role ? 0 : -1);
+        assert_string_equal(user.role, cases[i].role ? cases[i].role : "untouched");
+        assert_int_equal(user.suspended, cases[i].suspended);
+    }
+}
+
+static void test_webhook_states(void **state)
+{
+    static const char good[] = "{\"webhook\":{\"status\":\"active\"}}";
+    static const char *const bad[] = {"{\"webhook\":{}}", "{\"webhook\":null}", "[]",
+                                      "",
+                                      "{\"webhook\":{\"status\":"
+                                      "\"a status that is longer than any of them\"}}"};
+    char status[ZENDESK_WORD_MAX] = "untouched";
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(zendesk_reply_webhook(bad[i], strlen(bad[i]), status, &e), -1);
+        assert_int_equal(e.class, ERR_TRANSIENT);
+        assert_string_equal(status, "untouched");
+    }
+    assert_int_equal(zendesk_reply_webhook(good, strlen(good), status, &e), 0);
+    assert_string_equal(status, "active");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_users),
+        cmocka_unit_test(test_webhook_states),
         cmocka_unit_test(test_pages_add_up),
         cmocka_unit_test(test_every_cut_page_is_refused),
         cmocka_unit_test(test_useless_pages_are_refused),
