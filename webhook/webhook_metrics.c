@@ -97,7 +97,6 @@ static void write_drained(const struct metric_out *out, const void *state)
     metrics_add(out, "", seen(state)->inbox.drained);
 }
 
-/* clang-format off: one row, one shape */
 static const struct metric table[] = {
     {"stopgap_build_info", METRIC_GAUGE, "The program and its version.", write_build},
     {"stopgap_redis_up", METRIC_GAUGE, "Whether this program is connected to Redis.",
@@ -123,7 +122,6 @@ static const struct metric table[] = {
     {"stopgap_spool_drained_total", METRIC_COUNTER,
      "Requests that went from the spool into Redis.", write_drained},
 };
-/* clang-format on */
 
 static void on_scrape(void *arg, struct httpd_call *call)
 {

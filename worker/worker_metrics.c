@@ -71,6 +71,11 @@ static void write_lease(const struct metric_out *out, const void *state)
                         w->registered ? w->lease_until_ms - worker_loop_ms(w) : 0);
 }
 
+static void write_lease_length(const struct metric_out *out, const void *state)
+{
+    metrics_add_seconds(out, "", worker_of(state)->settings->lease_ms);
+}
+
 static void write_leases_lost(const struct metric_out *out, const void *state)
 {
     metrics_add(out, "", counts_of(state)->leases_lost);
@@ -240,7 +245,6 @@ static void write_paused(const struct metric_out *out, const void *state)
         metrics_add(out, "", depth_of(state)->paused);
 }
 
-/* clang-format off: one row, one shape */
 static const struct metric table[] = {
     {"stopgap_build_info", METRIC_GAUGE, "The program and its version.", write_build},
     {"stopgap_start_time_seconds", METRIC_GAUGE,
@@ -251,6 +255,8 @@ static const struct metric table[] = {
      "Connections to Redis lost, or not made.", write_redis_lost},
     {"stopgap_lease_margin_seconds", METRIC_GAUGE,
      "What is left of this worker's lease; 0 or less: it is not held.", write_lease},
+    {"stopgap_lease_seconds", METRIC_GAUGE,
+     "How long a lease runs from a beat on (STOPGAP_LEASE).", write_lease_length},
     {"stopgap_leases_lost_total", METRIC_COUNTER,
      "Times that others took this worker's jobs back.", write_leases_lost},
     {"stopgap_loop_lag_seconds", METRIC_GAUGE,
@@ -300,7 +306,6 @@ static const struct metric table[] = {
     {"stopgap_queue_paused", METRIC_GAUGE,
      "Whether an operator has paused the whole queue.", write_paused},
 };
-/* clang-format on */
 
 /* ---- serving ---- */
 

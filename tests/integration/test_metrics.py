@@ -58,7 +58,7 @@ def test_a_worker_in_numbers(listening, start_worker, queue, smtp):
     assert m.get("stopgap_jobs", state="queued") == 0
     assert m.get("stopgap_workers") == 1
     assert m.get("stopgap_redis_up") == 1
-    assert 0 < m.get("stopgap_lease_margin_seconds") <= 2
+    assert 0 < m.get("stopgap_lease_margin_seconds") <= m.get("stopgap_lease_seconds") == 2
     assert m.get("stopgap_oldest_claimable_seconds") == 0
     assert m.get("stopgap_ambiguous_mails_total") == 0
     assert {labels["lane"] for labels, _ in m.all("stopgap_lane_closed")} == {
