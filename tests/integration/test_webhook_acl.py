@@ -70,6 +70,7 @@ def test_each_program_does_its_work(redis, start_webhook, start_worker, ctl, ctl
                                         "--users", "3", "--wait"]):
         ctl.run(*words)
     assert prometheus.scrape(worker).get("stopgap_workers") == 1
+    ctl.run("doctor", env={"STOPGAP_REDIS_URL": url_of(redis, "worker")})  # as the timer
     assert redis.client.execute_command("ACL", "LOG") == []
 
 
