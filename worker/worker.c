@@ -42,8 +42,8 @@ int64_t worker_now_ms(const struct worker *w)
     return worker_loop_ms(w) + w->redis_offset_ms;
 }
 
-/* When Redis's clock was put on, all leases seem to have run out: everybody gets the time
- * to beat, as after an outage. */
+/* When Redis's clock was put on, all leases seem to have run out: everybody gets the
+ * time to beat, as after an outage. */
 void worker_set_clock(struct worker *w, int64_t now_ms)
 {
     int64_t offset_ms = now_ms - worker_loop_ms(w);
