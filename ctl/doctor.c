@@ -14,9 +14,7 @@
 
 #define TEXT_MAX 4096
 #define SKEW_WARN_MS 5000
-#define SKEW_FAIL_MS                                                                   \
-    (2 * 60 * 1000) /* within the five minutes that a license gives                    \
-                     */
+#define SKEW_FAIL_MS 120000 /* a license gives five minutes */
 #define END_WARN_MS (14 * WHEN_DAY_MS)
 #define END_FAIL_MS (2 * WHEN_DAY_MS)
 
