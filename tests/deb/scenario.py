@@ -186,8 +186,8 @@ def drain(smtp):
     drop_in("stopgap-worker", "TimeoutStopSec=1", "WatchdogSec=2")
     run("systemctl", "restart", "stopgap-worker")
     smtp.behaviours["c200@customer.example"] = [Behaviour(delay_dot=4)]
-    job = submit(200)
     dots = smtp.dots
+    job = submit(200)
     until(lambda: smtp.dots > dots, "the mail on its way")
     run("systemctl", "restart", "stopgap-worker")
     until(lambda: settled([job]), "the job done")
