@@ -22,6 +22,8 @@ PREFIX = "stopgap:{licenses}:"
 IN_FLIGHT = 64
 READY_S = 20
 TRICKLE_RATE, TRICKLE_S, IDLE_S, SYSCALL_JOBS = 20, 10, 10, 500
+BACKLOG_JOBS, BACKLOG_S = 3000, 600
+FLEET, FLEET_IN_FLIGHT, FLEET_JOBS = (1, 2, 4), 16, 600
 
 # What is printed: key in the JSON, heading, format.
 COLUMNS = (
@@ -40,6 +42,11 @@ COLUMNS = (
     ("idle_cpu_percent", "idle CPU %", "%.4f"),
     ("idle_commands_per_s", "idle Redis commands/s", "%.2f"),
     ("stall_ms", "longest turn ms", "%.0f"),
+    ("backlog_worker_cpu_ms", "with a backlog: worker CPU ms/job", "%.3f"),
+    ("backlog_redis_cpu_ms", "Redis CPU ms/job", "%.3f"),
+    ("backlog_bytes", "Redis bytes a waiting job", "%.0f"),
+    *((f"fleet_{n}_jobs_per_s", f"jobs/s, workers with 16 in flight: {n}", "%.0f")
+      for n in FLEET),
 )
 
 
@@ -80,13 +87,14 @@ def wait_until(true, what, seconds=READY_S):
 class Setting:
     """Redis, sinks and a worker of one build, in a folder of their own."""
 
-    def __init__(self, build, latency_ms, expected, env, under=()):
+    def __init__(self, build, latency_ms, expected, env, workers=1):
         self.folder = tempfile.mkdtemp(prefix="stopgap-bench-")
         self.processes = []
         try:
             self._start_redis()
             self._start_sink(build, latency_ms, expected)
-            self._start_worker(build, env, under)
+            for n in range(1, workers + 1):
+                self._start_worker(build, env, n)
         except BaseException:
             self.close()
             raise
@@ -113,8 +121,8 @@ class Setting:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.smtp_port, self.http_port = self.sink.stdout.readline().split()
 
-    def _start_worker(self, build, env, under):
-        key = os.path.join(self.folder, "key")
+    def _start_worker(self, build, env, number):
+        key = os.path.join(self.folder, f"key{number}")
         subprocess.run([os.path.join(build, "stopgapctl"), "keygen", key], check=True,
                        stdout=subprocess.DEVNULL, env={})
         full = {
@@ -135,21 +143,31 @@ class Setting:
             **env,
         }
         self.log_path = os.path.join(self.folder, "worker.log")
-        with open(self.log_path, "wb") as log:
-            self.worker = self._start(
-                [*under, os.path.join(build, "stopgap-worker")], stdout=log, stderr=log,
-                env=full)
-        wait_until(lambda: self.client.zcard(PREFIX + "workers") == 1,
+        with open(self.log_path, "ab") as log:
+            self._start([os.path.join(build, "stopgap-worker")], stdout=log, stderr=log, env=full)
+        wait_until(lambda: self.client.zcard(PREFIX + "workers") == number,
                    f"the worker registers: {self.log()}")
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def pids(self):
+        return [int(wid.split(":")[2]) for wid in self.client.zrange(PREFIX + "workers", 0, -1)]
+
     def pid(self):
-        """The worker's own, also under strace."""
-        wid = self.client.zrange(PREFIX + "workers", 0, 0)[0]
-        return int(wid.split(":")[2])
+        return self.pids()[0]
+
+    def signal(self, number):
+        for pid in self.pids():
+            os.kill(pid, number)
+
+    def fill(self, count):
+        """While all workers are quiet; their beats adopt 200 entries each even now."""
+        self.signal(signal.SIGTSTP)
+        wait_until(lambda: self.log().count("event=quiet") == len(self.pids()), "all are quiet")
+        for first in range(1, count + 1, 500):
+            self.push(first, min(500, count + 1 - first))
 
     def push(self, first, count):
         pipe = self.client.pipeline(transaction=False)
@@ -216,19 +234,22 @@ def check(jobs, count):
         raise RuntimeError(f"{len(jobs)} jobs of {count}; not once each: {wrong}")
 
 
+def rate(jobs):
+    """Closings a second, without the start and the end."""
+    closed = sorted(row[4] for row in jobs.values())
+    a, b = int(len(closed) * 0.10), int(len(closed) * 0.95)
+    return (b - a) / (closed[b] - closed[a])
+
+
 def throughput(build, latency_ms, count, env):
     """A full queue: the worker is quiet until all is pushed."""
     s = Setting(build, latency_ms, count, env)
     try:
         pid = s.pid()
-        os.kill(pid, signal.SIGTSTP)
-        wait_until(lambda: "event=quiet" in s.log(), "the worker is quiet")
-        for first in range(1, count + 1, 500):
-            s.push(first, min(500, count + 1 - first))
-        # The beats adopt 200 entries each even now; that is work of the job, too.
+        s.fill(count)
         s.client.config_resetstat()
         worker, server = cpu_s(pid), cpu_s(s.redis.pid)
-        os.kill(pid, signal.SIGCONT)
+        s.signal(signal.SIGCONT)
         s.wait_closed(count)
         worker, server = cpu_s(pid) - worker, cpu_s(s.redis.pid) - server
         scripts, calls = s.calls()
@@ -238,9 +259,7 @@ def throughput(build, latency_ms, count, env):
         stall = s.stall_ms()
         jobs = s.jobs()
         check(jobs, count)
-        closed = sorted(row[4] for row in jobs.values())
-        a, b = int(count * 0.10), int(count * 0.95)
-        return {"jobs_per_s": (b - a) / (closed[b] - closed[a]),
+        return {"jobs_per_s": rate(jobs),
                 "worker_cpu_ms": worker * 1000 / count, "redis_cpu_ms": server * 1000 / count,
                 "scripts": scripts / count, "calls": calls / count,
                 "rss_mb": rss, "private_mb": private, "stall_ms": stall}
@@ -287,13 +306,11 @@ def syscalls(build, latency_ms, env):
     counted = os.path.join(s.folder, "strace")
     try:
         pid = s.pid()
-        os.kill(pid, signal.SIGTSTP)
-        wait_until(lambda: "event=quiet" in s.log(), "the worker is quiet")
-        s.push(1, count)
+        s.fill(count)
         tracer = subprocess.Popen(["strace", "-f", "-c", "-p", str(pid), "-o", counted],
                                   stderr=subprocess.PIPE, text=True)
         tracer.stderr.readline()  # attached
-        os.kill(pid, signal.SIGCONT)
+        s.signal(signal.SIGCONT)
         s.wait_closed(count)
         tracer.send_signal(signal.SIGINT)
         tracer.wait()
@@ -305,6 +322,48 @@ def syscalls(build, latency_ms, env):
         s.close()
 
 
+def backlog(build, waiting, env):
+    """What a job costs while at least so many others wait, all of them adopted."""
+    s = Setting(build, 0, waiting + BACKLOG_JOBS, env)
+    try:
+        pid, empty = s.pid(), s.client.info("memory")["used_memory"]
+        s.fill(waiting + BACKLOG_JOBS)
+        s.signal(signal.SIGCONT)
+        wait_until(lambda: not s.client.llen(PREFIX + "inbox"), "all adopted", BACKLOG_S)
+        ended = s.client.zcard(PREFIX + "done")
+        used = s.client.info("memory")["used_memory"] - empty
+        most = s.client.llen(PREFIX + "pending")
+        worker, server = cpu_s(pid), cpu_s(s.redis.pid)
+        measured = min(BACKLOG_JOBS, waiting + BACKLOG_JOBS - ended - IN_FLIGHT) // 2
+        wait_until(lambda: s.client.zcard(PREFIX + "done") >= ended + measured, "jobs done",
+                   BACKLOG_S)
+        worker, server = cpu_s(pid) - worker, cpu_s(s.redis.pid) - server
+        measured = s.client.zcard(PREFIX + "done") - ended
+        return {"backlog_worker_cpu_ms": worker * 1000 / measured,
+                "backlog_redis_cpu_ms": server * 1000 / measured, "backlog_bytes": used / most}
+    finally:
+        s.close()
+
+
+def fleet(build, latency_ms, env):
+    """Workers that together have more and more in flight, until the machine is full."""
+    out = {}
+    for workers in FLEET:
+        count = FLEET_JOBS * workers
+        s = Setting(build, latency_ms, count, {"STOPGAP_CONCURRENCY": str(FLEET_IN_FLIGHT), **env},
+                    workers)
+        try:
+            s.fill(count)
+            s.signal(signal.SIGCONT)
+            s.wait_closed(count)
+            jobs = s.jobs()
+            check(jobs, count)
+            out[f"fleet_{workers}_jobs_per_s"] = rate(jobs)
+        finally:
+            s.close()
+    return out
+
+
 def measure(build, latency_ms, args, env):
     row = {}
     if "throughput" in args.parts:
@@ -313,6 +372,10 @@ def measure(build, latency_ms, args, env):
         row.update(trickle(build, latency_ms, env))
     if "syscalls" in args.parts:
         row.update(syscalls(build, latency_ms, env))
+    if "backlog" in args.parts:
+        row.update(backlog(build, args.waiting, env))
+    if "fleet" in args.parts:
+        row.update(fleet(build, latency_ms, env))
     return row
 
 
@@ -374,7 +437,9 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="of each measurement")
     parser.add_argument("--latency", default="0,20", help="of the sinks, in ms")
     parser.add_argument("--jobs", default="", help="LATENCY=N,...; default 0=6000,20=2000")
-    parser.add_argument("--parts", default="throughput,trickle,syscalls")
+    parser.add_argument("--parts", default="throughput,trickle,syscalls",
+                        help="of these, and: backlog (at 0 ms), fleet")
+    parser.add_argument("--waiting", type=int, default=100, help="jobs, for the backlog")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="another setting of the worker")
     parser.add_argument("--json", metavar="FILE", help="the figures for programs")
