@@ -302,8 +302,24 @@ static void check_members(struct question *q)
                    "the token may not list them: %s", q->err.text);
 }
 
-/* Names what is subscribed to confidential issues; how many. Of a webhook's URL only
- * the host: the rest may be a secret. */
+/* Of a webhook's URL only the host: the rest may be a secret, also what stands in front
+ * of it. A title stays as it is. */
+static void add_host(const char *text, struct buf *out)
+{
+    const char *host = strstr(text, "://"), *end, *at;
+
+    if (!host) {
+        buf_adds(out, text);
+        return;
+    }
+    host += 3;
+    end = host + strcspn(host, "/?#");
+    while ((at = memchr(host, '@', (size_t)(end - host))))
+        host = at + 1;
+    buf_add(out, host, (size_t)(end - host));
+}
+
+/* Names what is subscribed to confidential issues; how many. */
 static size_t list_subscribed(const json_t *list, const char *name, struct buf *out)
 {
     size_t count = 0, i;
@@ -311,13 +327,11 @@ static size_t list_subscribed(const json_t *list, const char *name, struct buf *
 
     json_array_foreach(list, i, o)
     {
-        const char *text = text_of(o, name), *host = strstr(text, "://");
-
         if (!is_true(o, "confidential_issues_events") ||
             json_is_false(json_object_get(o, "active")))
             continue;
-        text = host ? host + 3 : text;
-        buf_addf(out, "%s%.*s", out->len ? ", " : "", (int)strcspn(text, "/?@"), text);
+        buf_adds(out, out->len ? ", " : "");
+        add_host(text_of(o, name), out);
         count++;
     }
     return count;

@@ -80,8 +80,10 @@ static void on_free(void *arg)
     end(arg, NULL);
 }
 
+/* Also right behind the answer that let us in: then it did not. */
 static void on_end(void *arg, const struct smtp_result *result)
 {
+    ((struct visit *)arg)->free = false;
     end(arg, result);
 }
 

@@ -302,7 +302,8 @@ def test_the_mail_server_turns_us_away(doctor, smtp):
             ("greeting", b"HTTP/1.1 400 Bad Request\r\n\r\n", "not SMTP",
              "is it a mail server"),
             ("greeting", DROP, "closed by the peer", "is it a mail server"),
-            ("EHLO", "550 5.5.2 who?", "550", "STOPGAP_SMTP_EHLO")):
+            ("EHLO", "550 5.5.2 who?", "550", "STOPGAP_SMTP_EHLO"),
+            ("EHLO", b"250 come in\r\n421 4.3.2 going down\r\n", "421 4.3.2", "")):
         smtp.at(place, what)
         doctor().has("smtp", "failed", found, mend)
         smtp.forget()
@@ -431,13 +432,14 @@ def test_who_else_is_told_of_issues(doctor, gitlab):
     report.has("gitlab webhooks", "ok", "none")
     report.has("gitlab integrations", "ok", "none")
     project = gitlab.project()
-    project.hooks.append({"url": "https://ci.example/hook?token=hush",
-                          "confidential_issues_events": True})
+    project.hooks += [{"url": url, "confidential_issues_events": True}
+                      for url in ("https://ci.example/hook?token=hush",
+                                  "https://bot:hush@chat.example:8443/a@b")]
     project.integrations += [
         {"title": "Mattermost notifications", "active": True, "confidential_issues_events": True},
         {"title": "Jira", "active": True, "confidential_issues_events": False}]
     report = doctor()
-    report.has("gitlab webhooks", "warning", "ci.example", "turn")
+    report.has("gitlab webhooks", "warning", "ci.example, chat.example:8443", "turn")
     report.has("gitlab integrations", "warning", "Mattermost", "turn")
     assert "hush" not in str(report.json) and "Jira" not in str(report.json)
 
