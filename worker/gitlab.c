@@ -12,13 +12,15 @@
 #include "gitlab_body.h"
 #include "http.h"
 #include "mem.h"
+#include "when.h"
 
 #define IN_FLIGHT 32
 #define TIMEOUT_MS 75000 /* GitLab itself gives a request up after 60 s */
 #define BODY_MAX ((size_t)16 * 1024 * 1024)
 #define URL_MAX 8192
-#define SEARCH_SLACK_MS 300000 /* the caller's clock against GitLab's */
-#define PER_PAGE 100           /* GitLab's most */
+/* The caller's clock against GitLab's: one may be a day off. */
+#define SEARCH_SLACK_MS (WHEN_DAY_MS + 3600 * 1000)
+#define PER_PAGE 100 /* GitLab's most */
 
 struct op {
     struct gitlab *g;
