@@ -290,8 +290,8 @@ static void on_found(void *arg, const struct gitlab_result *r)
 {
     struct report *it = arg;
     const struct worker *w = it->worker;
-    int64_t left_ms =
-        it->what.earlier_intent_ms + w->settings->gitlab_settle_ms - worker_now_ms(w);
+    int64_t settle_ms = w->settings->gitlab_settle_ms;
+    int64_t left_ms = it->what.earlier_intent_ms + settle_ms - worker_now_ms(w);
 
     if (!good(it, r))
         return;
@@ -299,6 +299,10 @@ static void on_found(void *arg, const struct gitlab_result *r)
         opened(it, r);
         it->job.report_closed = r->closed;
         act(it);
+    } else if (left_ms >
+               settle_ms) { /* the clock was set back: it counts from now on */
+        queue_write_str(&it->write, "i:report", "@now@");
+        settle(it, settle_ms);
     } else if (left_ms > 0) {
         settle(it, left_ms);
     } else {

@@ -64,13 +64,18 @@ static void create(struct task *t)
     buf_done(&title);
 }
 
-static void save_intent(struct task *t)
+static void write_intent(struct task *t)
 {
     char intent[256];
 
     (void)snprintf(intent, sizeof intent, "%s %lld @now@", t->worker->wid,
                    (long long)t->job.fence);
     queue_write_str(&t->dirty, "i:record", intent);
+}
+
+static void save_intent(struct task *t)
+{
+    write_intent(t);
     t->guard = "s:record";
     task_flush(t, create);
 }
@@ -82,13 +87,21 @@ static bool is_of_another_server(const struct task *t)
     return t->job.accepted_ms <= t->worker->moved_ms;
 }
 
+/* By Redis's clock of now, which may have been set back since. */
+static int64_t moved_ms(const struct worker *w)
+{
+    int64_t heard_ms = worker_now_ms(w) - (worker_loop_ms(w) - w->moved_heard_ms);
+
+    return w->moved_ms < heard_ms ? w->moved_ms : heard_ms;
+}
+
 /* When an issue that nobody here knows of may have been asked for at last. */
 static int64_t last_asked_ms(const struct task *t)
 {
     int64_t intent_ms = t->job.record_intent.at_ms;
 
-    return is_of_another_server(t) && t->worker->moved_ms > intent_ms
-               ? t->worker->moved_ms
+    return is_of_another_server(t) && moved_ms(t->worker) > intent_ms
+               ? moved_ms(t->worker)
                : intent_ms;
 }
 
@@ -122,6 +135,10 @@ static void on_found(void *arg, const struct gitlab_result *r)
     if (age_ms >= settle_ms) {
         save_intent(t);
         return;
+    }
+    if (age_ms < 0) { /* the clock was set back: the intent counts from here on */
+        write_intent(t);
+        age_ms = 0;
     }
     t->snooze_ms = settle_ms - age_ms;
     (void)err_set(

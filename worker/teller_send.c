@@ -91,17 +91,24 @@ static void add_note(struct teller_item *it)
     buf_done(&text);
 }
 
+static void look_later(struct teller_item *it)
+{
+    teller_wait(it, it->worker->settings->zendesk_settle_ms);
+}
+
 static void on_looked(void *arg, const struct err *e)
 {
     struct teller_item *it = arg;
     const struct worker *w = it->worker;
-    int64_t left_ms =
-        it->earlier_intent_ms + w->settings->zendesk_settle_ms - worker_now_ms(w);
+    int64_t settle_ms = w->settings->zendesk_settle_ms;
+    int64_t left_ms = it->earlier_intent_ms + settle_ms - worker_now_ms(w);
 
     if (e->class != ERR_NONE)
         heard(it, e, true);
     else if (it->found)
         add_tag(it);
+    else if (left_ms > settle_ms) /* the clock was set back: it counts from now on */
+        teller_renew_intent(it, look_later);
     else if (left_ms > 0)
         teller_wait(it, left_ms);
     else

@@ -70,11 +70,12 @@ struct worker {
     bool solo_waiting; /* such a job waits for us to be idle */
 
     enum worker_mode mode;
-    bool registered;  /* beaten since the last (re)connect */
-    int64_t moved_ms; /* Redis's clock: another server took over; 0: never seen */
-    bool paused;      /* the queue is */
-    bool looking;     /* for jobs of a predecessor on this host, before any others */
-    bool taking;      /* a take is under way */
+    bool registered;        /* beaten since the last (re)connect */
+    int64_t moved_ms;       /* Redis's clock: another server took over; 0: never seen */
+    int64_t moved_heard_ms; /* loop clock: when this worker heard of that */
+    bool paused;            /* the queue is */
+    bool looking; /* for jobs of a predecessor on this host, before any others */
+    bool taking;  /* a take is under way */
     int64_t reap_after_ms;                /* loop clock: reap nobody before */
     bool beating;                         /* a beat is under way */
     int64_t beat_sent_ms, lease_until_ms; /* loop clock */

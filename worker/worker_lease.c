@@ -50,6 +50,8 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
     if (!w->started_ms)
         w->started_ms = b->now_ms;
     w->paused = b->paused;
+    if (b->moved_ms != w->moved_ms)
+        w->moved_heard_ms = worker_loop_ms(w);
     w->moved_ms = b->moved_ms;
     worker_lane_heard(w, b);
     unblock_tasks(w);

@@ -158,6 +158,66 @@ def test_lane_that_is_closed(queue, start_here, smtp, jump, until, whose, days):
     assert len(smtp.mails_to()) == 4
 
 
+@pytest.fixture
+def ahead(jump, start_here):
+    """A worker, and Redis's clock a day ahead, which is about to be noticed."""
+    jump("redis", 1)
+    return start_here(STOPGAP_GITLAB_SETTLE="1s", STOPGAP_LEASE="1s", STOPGAP_GIVE_UP_AFTER="20d")
+
+
+def test_record_in_doubt(queue, ahead, gitlab, jump, until):
+    """Whether there is an issue was asked by a clock that is a day behind since."""
+    gitlab.fail_next("lost_before", method="POST", path="/issues")
+    queue.push()
+    until(lambda: gitlab.requests("POST", "/issues"), "an issue in doubt")
+    jump("redis", 0)
+    assert {r["state"] for r in queue.settled(1).values()} == {"done"}
+    assert len(gitlab.issues("[Success]")) == 1
+
+
+def test_report_in_doubt(queue, ahead, gitlab, jump, until):
+    """The same of a failure's."""
+    gitlab.fail_next("lost_before", method="POST", path="/issues")
+    queue.push(users=0)
+    until(lambda: gitlab.requests("POST", "/issues"), "an issue in doubt")
+    jump("redis", 0)
+    until(lambda: gitlab.issues("[Failed]"), "the failure's issue")
+
+
+def test_note_in_doubt(env, queue, zendesk, start_here, jump, until):
+    """The same of a ticket's note."""
+    env.update(STOPGAP_ZENDESK_URL=zendesk.url, STOPGAP_ZENDESK_USER=zendesk.AGENT,
+               STOPGAP_ZENDESK_TOKEN=zendesk.TOKEN, STOPGAP_ZENDESK_SETTLE="1s")
+    ticket = zendesk.mail_in()
+    jump("redis", 1)
+    start_here(STOPGAP_LEASE="1s")
+    zendesk.fail_next("lost_before", method="PUT")
+    queue.push(ticket_id=ticket, email=zendesk.CUSTOMER)
+    until(lambda: zendesk.requests("PUT"), "a note in doubt")
+    jump("redis", 0)
+    until(lambda: zendesk.notes(ticket), "the note")
+
+
+def test_after_a_failover(queue, redis, ahead, gitlab, jump, until):
+    """To a host whose clock is a day ahead, until somebody sets it."""
+    s, us = redis.client.time()
+    moved = s * 1000 + us // 1000
+    redis.client.hset(PREFIX + "cfg", "moved_ms", moved)
+    until(lambda: int(redis.client.hget(PREFIX + "cfg", "clock_ms")) > moved + 100, "a beat")
+    jump("redis", 0)
+    queue.push()
+    assert {r["state"] for r in queue.settled(1).values()} == {"done"}
+    assert len(gitlab.issues("[Success]")) == 1
+
+
+def test_clock_that_is_ahead(queue, ahead, gitlab):
+    """GitLab's own clock is right: its issue is older than the intent."""
+    gitlab.fail_next("lost_after", method="POST", path="/issues")
+    queue.push()
+    assert {r["state"] for r in queue.settled(1).values()} == {"done"}
+    assert len(gitlab.issues()) == 1
+
+
 @pytest.mark.parametrize("days", [1, -1])
 @pytest.mark.parametrize("whose", WHOSE[:2])
 def test_mail_on_hold(queue, start_here, smtp, ctl, jump, whose, days):
