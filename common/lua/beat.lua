@@ -5,18 +5,22 @@
 -- in this worker's hands, lanes that are closed: name and as in lane, when another server
 -- took over
 shrink()
-local wid = ARGV[1]
+local wid, info = ARGV[1], P .. 'winfo:' .. ARGV[1]
 watch_clock(tonumber(ARGV[3]))
 local old = call('ZSCORE', P .. 'workers', wid)
 call('ZADD', P .. 'workers', now+tonumber(ARGV[2]), wid)
-call('HSET', P .. 'winfo:' .. wid, 'beat_ms', stamp, unpack(ARGV, 8))
-call('PEXPIRE', P .. 'winfo:' .. wid, 60000+10*tonumber(ARGV[2]))
+local before = call('HGET', info, 'server')
+call('HSET', info, 'beat_ms', stamp, unpack(ARGV, 8))
+call('PEXPIRE', info, 60000+10*tonumber(ARGV[2]))
 call('HSET', P .. 'cfg', 'retention_ms', ARGV[4])
--- After a failover: what the old primary was told last is perhaps not known here.
+-- After a failover: what the old primary was told last is perhaps not known here. Each
+-- worker's own move counts: two sentinels may have two names for one server.
 local cfg = read(P .. 'cfg', {'server', 'moved_ms'})
-if ARGV[7] ~= '' and cfg.server ~= ARGV[7] then
-  call('HSET', P .. 'cfg', 'server', ARGV[7])
-  if cfg.server then
+if ARGV[7] ~= '' then
+  before = before or cfg.server
+  call('HSET', info, 'server', ARGV[7])
+  if before ~= ARGV[7] then call('HSET', P .. 'cfg', 'server', ARGV[7]) end
+  if before and before ~= ARGV[7] then
     cfg.moved_ms = stamp
     call('HSET', P .. 'cfg', 'moved_ms', stamp)
   end

@@ -199,6 +199,27 @@ def test_beat_notes_a_failover(q):
     assert beat(q)[0][8] == answer[8]  # a worker without Sentinel does not know better
 
 
+def moves(q, wid, server):
+    """Does that beat note a failover?"""
+    q.redis.hset(q.key("cfg"), "moved_ms", 5)
+    return beat(q, wid=wid, server=server)[0][8] != 5
+
+
+def test_two_names_of_one_server_are_no_failover(q):
+    """Sentinels may be told of it in two ways; a worker keeps to its own."""
+    beat(q, wid="w1", server="a:1")
+    assert moves(q, "w2", "127.0.0.1:1")  # it is new: nobody can know
+    assert not any(moves(q, *said) for said in (("w1", "a:1"), ("w2", "127.0.0.1:1")) * 2)
+
+
+def test_who_moves_later_is_noted_too(q):
+    """Until then it was perhaps told by the old primary what it may do."""
+    for wid in ("w1", "w2"):
+        beat(q, wid=wid, server="a:1")
+    assert moves(q, "w1", "b:1") and moves(q, "w2", "b:1")
+    assert not moves(q, "w1", "b:1") and not moves(q, "w3", "b:1")
+
+
 # ---- take ----
 
 def test_claim(q):
