@@ -60,7 +60,6 @@ struct process {
     uv_prepare_t log_turn;
     const char *env_file;
     struct settings *fresh; /* as read by the last HUP, or NULL */
-    bool draining;
     int exit_code;
 };
 
@@ -88,11 +87,11 @@ static void drain(struct process *p)
 {
     int64_t limit_ms = p->receiver.settings->drain_timeout_ms;
 
-    if (p->draining) {
+    if (p->receiver.draining) {
         stop(p, 1);
         return;
     }
-    p->draining = true;
+    p->receiver.draining = true;
     daemon_stopping(limit_ms);
     log_msg(LOG_INFO, "drain", "%zu connections", httpd_connections(p->receiver.httpd));
     (void)uv_timer_start(&p->drain_timer, on_drain_timeout, (uint64_t)limit_ms, 0);

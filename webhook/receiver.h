@@ -33,6 +33,7 @@ struct receiver {
     struct refusals refusals;
     struct replay replay;
     struct tally tally;
+    bool draining; /* no new requests */
 };
 
 #endif

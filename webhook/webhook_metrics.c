@@ -137,9 +137,13 @@ static bool is_ready(void *arg, struct err *why)
     struct inbox_state s;
 
     inbox_state(r->inbox, &s);
-    if (s.redis_up || s.spool_usable)
+    if (r->draining)
+        (void)err_set(why, ERR_TRANSIENT, 0, "takes no requests any more");
+    else if (!s.redis_up && !s.spool_usable)
+        (void)err_set(why, ERR_TRANSIENT, 0,
+                      "neither Redis nor the spool takes a request");
+    else
         return true;
-    (void)err_set(why, ERR_TRANSIENT, 0, "neither Redis nor the spool takes a request");
     return false;
 }
 

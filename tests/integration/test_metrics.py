@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 
 import pytest
 from testenv import prometheus
@@ -157,6 +158,19 @@ def test_a_receiver_in_numbers(seen, start_webhook, redis):
     redis.start()
     wait_for(lambda: prometheus.scrape(receiver).get("stopgap_spool_requests") == 0)
     assert prometheus.scrape(receiver).get("stopgap_spool_drained_total") == 1
+
+
+def test_who_drains_is_not_ready(seen, start_webhook):
+    receiver = start_webhook()
+    assert prometheus.call(receiver, "/readyz")[0] == 200
+    connection = receiver.connect()
+    connection.putrequest("POST", "/zendesk")
+    connection.endheaders()  # and no body, for a while
+    wait_for(lambda: prometheus.scrape(receiver).get("stopgap_webhook_connections") == 1)
+    receiver.signal(signal.SIGTERM)
+    wait_for(lambda: prometheus.call(receiver, "/readyz")
+             [::2] == (503, "takes no requests any more\n"))
+    connection.close()
 
 
 def test_refusals_before_any_call_are_counted(seen, start_webhook):
