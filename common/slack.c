@@ -47,18 +47,24 @@ static void judge(const struct http_response *r, struct err *e)
         e->class = ERR_AUTH;
 }
 
+/* good: besides 200. */
+static void read_answer(const struct http_response *r, int good, struct err *e)
+{
+    if (r->err.class != ERR_NONE) {
+        *e = r->err;
+        (void)err_wrap(e, "Slack");
+    } else if (r->status != 200 && r->status != good) {
+        judge(r, e);
+    }
+}
+
 static void on_answer(void *arg, const struct http_response *r)
 {
     struct post p = *(struct post *)arg;
     struct err e = {.class = ERR_NONE};
 
     free(arg);
-    if (r->err.class != ERR_NONE) {
-        e = r->err;
-        (void)err_wrap(&e, "Slack");
-    } else if (r->status != 200) {
-        judge(r, &e);
-    }
+    read_answer(r, 200, &e);
     p.fn(p.arg, &e,
          e.class != ERR_NONE && r->connected && verdict_http_unknown(r->status));
 }
@@ -70,12 +76,7 @@ static void on_probed(void *arg, const struct http_response *r)
     struct err e = {.class = ERR_NONE};
 
     free(arg);
-    if (r->err.class != ERR_NONE) {
-        e = r->err;
-        (void)err_wrap(&e, "Slack");
-    } else if (r->status != 400 && r->status != 200) {
-        judge(r, &e);
-    }
+    read_answer(r, 400, &e);
     p.fn(p.arg, &e, false);
 }
 
