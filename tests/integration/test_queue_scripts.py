@@ -729,6 +729,17 @@ def test_follow_done_with_another_issue(q):
     assert q.run("follow_done", "report", i, token, -1, *write(fields)) == [1]
 
 
+def test_follow_done_told_twice(q):
+    """Its answer was lost, and until it is told again another worker has closed the issue."""
+    i = q.job("a", "failed")
+    follow(q, "report", i)
+    token = q.run("follow_take", 5, 60000)[2][2]
+    told = ("follow_done", "report", i, token, -1, *write({"report_iid": "4", "report_closed": "0"}))
+    assert q.run(*told) == [1]
+    q.redis.hset(q.key("job:" + i), "report_closed", 1)
+    assert q.changes(*told) == ([0], {})
+
+
 def test_follow_done_when_scheduled_anew(q):
     i = q.job("a", "failed")
     follow(q, "report", i)
