@@ -2,6 +2,7 @@
 refused here, too, so that the tests say so where neither is installed."""
 
 import http.client
+import json
 import math
 import os
 import re
@@ -118,3 +119,45 @@ def run_promtool(*args, stdin=None):
                           capture_output=True, check=False)
     assert done.returncode == 0, f"promtool {args}:\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
+
+
+class Timeline:
+    """Scrapes, each held for some minutes, in the form in which promtool's unit tests take
+    series: so rules and queries can be asked what they make of a real run."""
+
+    def __init__(self):
+        self.minutes, self.series = 0, {}
+
+    def add(self, minutes, **programs):
+        """programs: the job's name, with _ for -, and its program, or what a scrape of it
+        gave; None if it is gone."""
+        seen = {}
+        for job, program in programs.items():
+            job = f'job="{job.replace("_", "-")}"'
+            seen[f"up{{{job}}}"] = float(program is not None)
+            known = program if isinstance(program, Metrics) else program and scrape(program)
+            for (name, labels), value in known.samples.items() if known else ():
+                pairs = [f'{k}="{v}"' for k, v in labels] + [job]
+                seen[f"{name}{{{','.join(pairs)}}}"] = value
+        for series in {**self.series, **seen}:
+            values = self.series.setdefault(series, ["_"] * self.minutes)
+            if series in seen:
+                values += [f"{seen[series]:.6f}"] * minutes
+            else:
+                values += ["stale"] + ["_"] * (minutes - 1)
+        self.minutes += minutes
+
+    def ask(self, rules, questions, folder):
+        """questions: (minute, query without labels, its value), ...; an AssertionError
+        with promtool's words for those that are answered otherwise."""
+        test = {"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [{
+            "interval": "1m",
+            "input_series": [{"series": s, "values": " ".join(v)}
+                             for s, v in self.series.items()],
+            "promql_expr_test": [{"expr": query, "eval_time": f"{minute}m",
+                                  "exp_samples": [{"labels": "{}", "value": value}]}
+                                 for minute, query, value in questions]}]}
+        path = os.path.join(folder, "timeline.yml")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(test, f)  # which is YAML, too
+        run_promtool("test", "rules", path)
