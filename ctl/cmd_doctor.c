@@ -65,8 +65,9 @@ static void say_warnings(struct doctor *d)
     for (char *line = text.data; *line;) {
         size_t len = strcspn(line, "\n");
 
-        doctor_say(d, "settings", DOCTOR_WARN, "see docs/config.md", "%.*s", (int)len,
-                   line);
+        doctor_say(d, "settings", DOCTOR_WARN,
+                   "leave it if it is meant so, else change it: stopgap.env(5)", "%.*s",
+                   (int)len, line);
         line += len + (line[len] == '\n');
     }
     buf_done(&text);

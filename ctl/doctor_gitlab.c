@@ -189,6 +189,20 @@ static int64_t level_of(const json_t *access)
     return json_integer_value(json_object_get(access, "access_level"));
 }
 
+static const char *role_of(int64_t level)
+{
+    static const struct {
+        int64_t level;
+        const char *name;
+    } roles[] = {{50, "Owner"},          {40, "Maintainer"},   {30, "Developer"},
+                 {REPORTER, "Reporter"}, {PLANNER, "Planner"}, {10, "Guest"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+        if (level >= roles[i].level)
+            return roles[i].name;
+    return "no member";
+}
+
 static void judge_role(struct doctor *d, const json_t *project)
 {
     const json_t *p = json_object_get(project, "permissions");
@@ -199,14 +213,12 @@ static void judge_role(struct doctor *d, const json_t *project)
     if (!p)
         return; /* an old GitLab */
     if (level >= PLANNER)
-        doctor_say(d, "gitlab role", DOCTOR_OK, NULL, "its level is %lld",
-                   (long long)level);
+        doctor_say(d, "gitlab role", DOCTOR_OK, NULL, "%s", role_of(level));
     else
         doctor_say(d, "gitlab role", DOCTOR_FAIL,
                    "give the token the role Reporter in the project",
-                   "its level is %lld: issues would have no labels, and not be "
-                   "confidential",
-                   (long long)level);
+                   "%s: issues would have no labels, and not be confidential",
+                   role_of(level));
 }
 
 static void judge_issues(struct doctor *d, const json_t *project)

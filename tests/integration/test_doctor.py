@@ -401,7 +401,7 @@ def test_gitlabs_token(doctor, gitlab):
             ({"expires_at": day(1)}, "gitlab token", "failed", "in 1 days", "HUP the workers"),
             ({"expires_at": day(10)}, "gitlab token", "warning", "in 10 days", "HUP the workers"),
             ({"expires_at": day(100)}, "gitlab token", "ok", "in 100 days", ""),
-            ({"level": GUEST}, "gitlab role", "failed", "level is 10", "Reporter"),
+            ({"level": GUEST}, "gitlab role", "failed", "Guest: issues", "Reporter"),
             ({"level": 0}, "gitlab project", "failed", "404", "a member there"),
             ({"tells": False}, "gitlab token", "skipped", "does not tell", "when it expires"),
     ):
