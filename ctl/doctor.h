@@ -31,6 +31,9 @@ struct doctor {
     size_t count, room;
 };
 
+/* Behind a mend: whoever calls doctor by hand has not what a unit is handed. */
+#define DOCTOR_OR_UNIT "; if the unit is given it, try as docs/install.md says at Start"
+
 /* mend: what to do, or NULL. */
 void doctor_say(struct doctor *d, const char *what, enum doctor_result result,
                 const char *mend, const char *fmt, ...) PRINTF_LIKE(5, 6);

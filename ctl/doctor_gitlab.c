@@ -380,10 +380,11 @@ static bool is_set_up(struct doctor *d)
 
     if (s->gitlab_project && s->gitlab_token.len)
         return true;
-    doctor_say(d, "gitlab", DOCTOR_FAIL,
-               "set STOPGAP_GITLAB_PROJECT and STOPGAP_GITLAB_TOKEN_FILE",
-               "%s is not set",
-               s->gitlab_project ? "STOPGAP_GITLAB_TOKEN" : "STOPGAP_GITLAB_PROJECT");
+    doctor_say(
+        d, "gitlab", DOCTOR_FAIL,
+        "set STOPGAP_GITLAB_PROJECT and STOPGAP_GITLAB_TOKEN_FILE" DOCTOR_OR_UNIT,
+        "%s is not set",
+        s->gitlab_project ? "STOPGAP_GITLAB_TOKEN" : "STOPGAP_GITLAB_PROJECT");
     return false;
 }
 

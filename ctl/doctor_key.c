@@ -87,7 +87,8 @@ void doctor_key(struct doctor *d)
 
     if (!s->license_key_file) {
         doctor_say(d, "key", DOCTOR_FAIL,
-                   "`stopgapctl keygen FILE`, and set STOPGAP_LICENSE_KEY_FILE to it",
+                   "`stopgapctl keygen FILE`, and set STOPGAP_LICENSE_KEY_FILE to "
+                   "it" DOCTOR_OR_UNIT,
                    "STOPGAP_LICENSE_KEY_FILE is not set");
         return;
     }

@@ -23,6 +23,7 @@ for arg in "$@"; do
 done
 
 scripts/install-deps demo || exit 1
+make -q all >/dev/null 2>&1 || echo 'demo.sh: building'
 if ! log=$(make -j"$(nproc 2>/dev/null || echo 2)" all 2>&1 </dev/null); then
     printf '%s\n' "$log" >&2
     echo "demo.sh: the build failed (see above)" >&2

@@ -104,7 +104,12 @@ static int open_folder(struct spool *s, const char *path, struct err *e)
     struct stat st;
 
     if (make_folder(path))
-        return unusable(path, e);
+        return errno == ENOENT
+                   ? err_set(e, ERR_CONFIG, 0,
+                             "spool folder %s: the folder that it should be in is not "
+                             "there; make that, or set STOPGAP_SPOOL_DIR",
+                             path)
+                   : unusable(path, e);
     s->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->folder < 0 || fstat(s->folder, &st))
         return unusable(path, e);

@@ -3,6 +3,7 @@ scraped, and promtool says what rules and queries make of these scrapes. What th
 are is in test_metrics.py; the rules by invented values in stopgap.rules.test.yml."""
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -196,16 +197,32 @@ def test_an_inbox_that_nobody_empties(both, fires, queue):
     queue.client.config_set("min-replicas-to-write", 0)
 
 
-def test_a_worker_that_was_frozen(both, fires, start_worker, queue):
-    worker, receiver = both(worker={"STOPGAP_LEASE": "3s"})
+def read_by_now(fifo):
+    """A file descriptor for its other end, once somebody reads it."""
+    try:
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def test_a_worker_that_stood_still(both, fires, start_worker, queue, folder):
+    worker, receiver = both(worker={"STOPGAP_LEASE": "3s", "STOPGAP_TEMPLATE_DIR": folder})
     start_worker()
 
-    def freeze():
-        worker.signal(signal.SIGSTOP)
-        wait_for(lambda: queue.client.zcard(f"{PREFIX}workers") == 1)
-        worker.signal(signal.SIGCONT)
+    def workers(count):
+        wait_for(lambda: queue.client.zcard(f"{PREFIX}workers") == count)
+
+    def stand():
+        """It reads a template from a disk that gives nothing, until its lease is over."""
+        workers(2)
+        disk = os.path.join(folder, "mail.subject")
+        os.mkfifo(disk)
+        worker.signal(signal.SIGHUP)
+        with open(wait_for(lambda: read_by_now(disk)), "wb") as f:
+            workers(1)
+            f.write(b"A license\n")
         wait_for(lambda: value(worker, "leases_lost_total") == 1)
-    fires(worker, receiver, freeze, "StopgapLeaseLost", "StopgapLoopLag")
+    fires(worker, receiver, stand, "StopgapLeaseLost", "StopgapLoopLag")
 
 
 def test_a_lease_that_is_nearly_over(both, fires, queue):

@@ -209,13 +209,16 @@ def test_a_setting_is_missing(doctor):
             ("STOPGAP_LICENSE_KEY_FILE", "key", "stopgapctl keygen"),
             ("STOPGAP_MAIL_FROM", "mail", "set STOPGAP_MAIL_FROM"),
             ("STOPGAP_GITLAB_PROJECT", "gitlab", "STOPGAP_GITLAB_TOKEN_FILE"),
-            ("STOPGAP_GITLAB_TOKEN", "gitlab", "STOPGAP_GITLAB_TOKEN_FILE")):
+            ("STOPGAP_GITLAB_TOKEN", "gitlab", "STOPGAP_GITLAB_TOKEN_FILE"),
+            # Units hand over secrets that a person's shell has not.
+            ("STOPGAP_LICENSE_KEY_FILE", "key", "docs/install.md"),
+            ("STOPGAP_GITLAB_TOKEN", "gitlab", "docs/install.md")):
         doctor(**{name: None}).has(check, "failed", "not set", mend)
 
 
 def test_a_warning_of_the_settings(doctor):
     report = doctor(STOPGAP_MAIL_REPLY_TO=None)
-    report.has("settings", "warning", "STOPGAP_MAIL_REPLY_TO")
+    report.has("settings", "warning", "STOPGAP_MAIL_REPLY_TO", "stopgap.env(5)")
     assert report.status == 0
 
 

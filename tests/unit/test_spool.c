@@ -584,7 +584,7 @@ static void folders_that_are_refused(void **state)
     (void)snprintf(path, sizeof path, "%s/lock", f->folder);
     refuse(path, "Not a directory");
     (void)snprintf(path, sizeof path, "%s/no/where", f->folder);
-    refuse(path, "No such file");
+    refuse(path, "set STOPGAP_SPOOL_DIR");
 }
 
 static void the_folder_is_made(void **state)
