@@ -165,12 +165,14 @@ def test_who_drains_is_not_ready(seen, start_webhook):
     assert prometheus.call(receiver, "/readyz")[0] == 200
     connection = receiver.connect()
     connection.putrequest("POST", "/zendesk")
+    connection.putheader("Content-Length", "100")
     connection.endheaders()  # and no body, for a while
     wait_for(lambda: prometheus.scrape(receiver).get("stopgap_webhook_connections") == 1)
     receiver.signal(signal.SIGTERM)
     wait_for(lambda: prometheus.call(receiver, "/readyz")
              [::2] == (503, "takes no requests any more\n"))
     connection.close()
+    assert receiver.wait() == 0  # a second TERM would end it at once
 
 
 def test_refusals_before_any_call_are_counted(seen, start_webhook):
