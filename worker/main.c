@@ -106,6 +106,7 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct worker *w = handle->data;
 
+    worker_lag_restart(&w->lag);
     switch (number) {
     case SIGTERM:
     case SIGINT:

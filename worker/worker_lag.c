@@ -22,6 +22,11 @@ void worker_lag_start(struct worker_lag *lag, uv_loop_t *loop)
     (void)uv_prepare_start(&lag->turn, on_turn);
 }
 
+void worker_lag_restart(struct worker_lag *lag)
+{
+    lag->began_ns = 0;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     (void)handle; /* lives in the worker */

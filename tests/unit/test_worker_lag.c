@@ -1,8 +1,10 @@
 /* test_worker_lag: the loop's longest turn. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/time.h>
 
 #include <cmocka.h>
 #include <uv.h>
@@ -57,10 +59,44 @@ static void the_longest_turn_counts(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void on_signal(uv_signal_t *signal, int number)
+{
+    (void)number;
+    worker_lag_restart(signal->data);
+    uv_stop(signal->loop);
+}
+
+/* An idle worker that is told to reload was not busy all the time before. */
+static void a_wait_that_a_signal_ends_is_no_work(void **state)
+{
+    enum { WAIT_MS = 600 };
+    const struct itimerval once = {.it_value.tv_usec = WAIT_MS * 1000};
+    struct worker_lag lag = {0};
+    uv_signal_t signal;
+    uv_loop_t loop;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    worker_lag_start(&lag, &loop);
+    assert_int_equal(uv_signal_init(&loop, &signal), 0);
+    signal.data = &lag;
+    assert_int_equal(uv_signal_start(&signal, on_signal, SIGALRM), 0);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    assert_int_equal(setitimer(ITIMER_REAL, &once, NULL), 0);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    (void)uv_run(&loop, UV_RUN_NOWAIT); /* what the turn took is told in the next */
+    assert_true(worker_lag_ms(&lag) < WAIT_MS);
+    worker_lag_stop(&lag);
+    uv_close((uv_handle_t *)&signal, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_turn_counts),
+        cmocka_unit_test(a_wait_that_a_signal_ends_is_no_work),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
