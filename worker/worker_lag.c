@@ -24,7 +24,8 @@ void worker_lag_start(struct worker_lag *lag, uv_loop_t *loop)
 
 void worker_lag_restart(struct worker_lag *lag)
 {
-    lag->began_ns = 0;
+    lag->began_ns = uv_hrtime();
+    lag->idle_ns = uv_metrics_idle_time(lag->turn.loop);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -18,8 +18,8 @@ struct worker_lag {
 void worker_lag_start(struct worker_lag *lag, uv_loop_t *loop);
 void worker_lag_stop(struct worker_lag *lag);
 
-/* A signal has come: this turn does not count. libuv forgets how long it has waited in
- * a poll that a signal ends, and all of that would look like work. */
+/* A signal has come: the turn counts from here on. libuv forgets how long it has waited
+ * in a poll that a signal ends, and all of that would look like work. */
 void worker_lag_restart(struct worker_lag *lag);
 
 /* Since the start. */
