@@ -203,7 +203,7 @@ def test_after_a_failover(queue, redis, ahead, gitlab, jump, until):
     s, us = redis.client.time()
     moved = s * 1000 + us // 1000
     redis.client.hset(PREFIX + "cfg", "moved_ms", moved)
-    until(lambda: int(redis.client.hget(PREFIX + "cfg", "clock_ms")) > moved + 100, "a beat")
+    until(lambda: int(redis.client.hget(PREFIX + "cfg", "clock_ms") or 0) > moved + 100, "a beat")
     jump("redis", 0)
     queue.push()
     assert {r["state"] for r in queue.settled(1).values()} == {"done"}
