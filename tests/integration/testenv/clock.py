@@ -14,9 +14,9 @@ UTC = datetime.timezone.utc
 
 class Clock:
     def __init__(self, folder, name):
-        self.library = os.path.join(folder, "shifted_clock.so")
-        if not os.path.exists(self.library):
-            subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", self.library,
+        self.preload = os.path.join(folder, "shifted_clock.so")
+        if not os.path.exists(self.preload):
+            subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", self.preload,
                             os.path.join(HERE, "shifted_clock.c")], check=True)
         self.path = os.path.join(folder, name)
         with open(self.path, "w+b") as f:
@@ -27,7 +27,7 @@ class Clock:
     @property
     def env(self):
         """For the programs that go by this clock."""
-        return {"LD_PRELOAD": self.library, "CLOCK_SHIFT": self.path}
+        return {"LD_PRELOAD": self.preload, "CLOCK_SHIFT": self.path}
 
     @property
     def inside(self):
