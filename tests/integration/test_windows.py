@@ -210,21 +210,19 @@ def test_claim_that_comes_after_the_drain_deadline(queue, start_worker, redis, u
     assert (record["state"], record["attempt"]) == ("queued", "0")
 
 
-@pytest.mark.parametrize("what", ["create", "stray"])
-def test_term_while_a_failure_issue_is_made(queue, start_worker, gitlab, until, what):
-    """The worker hears what became of it before it leaves, and closes its own if another
-    worker has made one meanwhile."""
-    worker = start_worker()
+def make_failure_issue(queue, gitlab, until, what):
+    """A failed job whose issue GitLab is at; "stray": another worker has made one meanwhile."""
     gitlab.fail_next("slow", seconds=600)
     queue.push(users=0)
     failed, _ = queue.settled(1).popitem()
     until(lambda: gitlab.requests("POST", "/issues"), "its creation is under way")
     if what == "stray":
         queue.client.hset(P + "job:" + failed, "report_iid", "4711")
-    worker.term()
-    worker.wait_for(event="drain")
-    gitlab.release()
-    assert worker.wait() == 0
+    return failed
+
+
+def judge_failure_issue(queue, gitlab, failed, what):
+    """It counts, or it was closed by its maker."""
     (issue,) = gitlab.issues()
     kept = queue.client.hget(P + "job:" + failed, "report_iid")
     if what == "stray":
@@ -233,6 +231,19 @@ def test_term_while_a_failure_issue_is_made(queue, start_worker, gitlab, until, 
         return
     assert kept == str(issue["iid"]) and issue["state"] == "opened"
     assert queue.client.zscore(P + "follow", "report " + failed) is None
+
+
+@pytest.mark.parametrize("what", ["create", "stray"])
+def test_term_while_a_failure_issue_is_made(queue, start_worker, gitlab, until, what):
+    """The worker hears what became of it before it leaves, and closes its own if another
+    worker has made one meanwhile."""
+    worker = start_worker()
+    failed = make_failure_issue(queue, gitlab, until, what)
+    worker.term()
+    worker.wait_for(event="drain")
+    gitlab.release()
+    assert worker.wait() == 0
+    judge_failure_issue(queue, gitlab, failed, what)
 
 
 @pytest.mark.parametrize("what", ["kept", "stray"])
@@ -241,12 +252,7 @@ def test_failure_issue_that_redis_cannot_be_told_of(queue, start_worker, redis, 
     """Redis hears of it as soon as it is back; if another worker has made one meanwhile,
     as after a freeze, it is closed."""
     worker = start_worker()
-    gitlab.fail_next("slow", seconds=600)
-    queue.push(users=0)
-    failed, _ = queue.settled(1).popitem()
-    until(lambda: gitlab.requests("POST", "/issues"), "its creation is under way")
-    if what == "stray":
-        queue.client.hset(P + "job:" + failed, "report_iid", "4711")
+    failed = make_failure_issue(queue, gitlab, until, what)
     redis.kill()
     worker.wait_for(event="redis_down")
     gitlab.release()
@@ -254,14 +260,7 @@ def test_failure_issue_that_redis_cannot_be_told_of(queue, start_worker, redis, 
     worker.term()  # it does not leave before
     redis.start()
     assert worker.wait() == 0
-    (issue,) = gitlab.issues()
-    kept = queue.client.hget(P + "job:" + failed, "report_iid")
-    if what == "stray":
-        assert kept == "4711"
-        assert issue["title"].startswith("[Duplicate]") and issue["state"] == "closed"
-        return
-    assert kept == str(issue["iid"]) and issue["state"] == "opened"
-    assert queue.client.zscore(P + "follow", "report " + failed) is None
+    judge_failure_issue(queue, gitlab, failed, what)
 
 
 def test_follow_up_that_comes_after_the_drain_deadline(queue, start_worker, redis, smtp, gitlab,
