@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "license.h"
+#include "when.h"
 
 #define ID "01JD6Q5Z3K8V4N2M7P9R0T1W2X"
 #define NOW INT64_C(1769860800999) /* 2026-01-31T12:00:00.999Z */
@@ -56,6 +57,25 @@ static void sign(void)
     buf_reset(&text);
     if (license_sign(key, &claims, &text, &e) != 0)
         fail_msg("%s", e.text);
+}
+
+/* A license that is signed then lasts from there to there (ten days). */
+struct term {
+    const char *issued, *starts, *expires;
+};
+
+static void has_term(const struct term *t)
+{
+    char starts[WHEN_TEXT_MAX], expires[WHEN_TEXT_MAX];
+    int64_t issued;
+
+    assert_true(when_parse_iso(t->issued, &issued));
+    license_claims_make(&claims, key, ID, "i", "a@b.c", 1, 1, issued, 10);
+    when_format_iso(claims.starts_ms, starts);
+    when_format_iso(claims.expires_ms, expires);
+    assert_string_equal(starts, t->starts);
+    assert_string_equal(expires, t->expires);
+    sign(); /* and read back */
 }
 
 static void expect_words(const struct err *e, enum err_class class, const char *words)

@@ -158,9 +158,7 @@ static void test_claims(void **state)
 /* The last instant of a day, and the first of the next. */
 static void test_ends_of_days(void **state)
 {
-    static const struct {
-        const char *issued, *starts, *expires;
-    } cases[] = {
+    static const struct term cases[] = {
         {"2027-01-31T23:59:59Z", "2027-01-30T00:00:00Z", "2027-02-10T00:00:00Z"},
         {"2027-02-01T00:00:00Z", "2027-01-31T00:00:00Z", "2027-02-11T00:00:00Z"},
         {"2027-04-30T23:59:59Z", "2027-04-29T00:00:00Z", "2027-05-10T00:00:00Z"},
@@ -176,19 +174,10 @@ static void test_ends_of_days(void **state)
         {"2028-12-31T23:59:59Z", "2028-12-30T00:00:00Z", "2029-01-10T00:00:00Z"},
         {"2029-01-01T00:00:00Z", "2028-12-31T00:00:00Z", "2029-01-11T00:00:00Z"},
     };
-    char starts[WHEN_TEXT_MAX], expires[WHEN_TEXT_MAX];
-    int64_t issued;
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        assert_true(when_parse_iso(cases[i].issued, &issued));
-        license_claims_make(&claims, key, ID, "i", "a@b.c", 1, 1, issued, 10);
-        when_format_iso(claims.starts_ms, starts);
-        when_format_iso(claims.expires_ms, expires);
-        assert_string_equal(starts, cases[i].starts);
-        assert_string_equal(expires, cases[i].expires);
-        sign(); /* and read back */
-    }
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        has_term(&cases[i]);
 }
 
 static void test_round_trip(void **state)
