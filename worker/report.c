@@ -299,8 +299,8 @@ static void on_found(void *arg, const struct gitlab_result *r)
         opened(it, r);
         it->job.report_closed = r->closed;
         act(it);
-    } else if (left_ms >
-               settle_ms) { /* the clock was set back: it counts from now on */
+    } else if (left_ms > settle_ms) {
+        /* The clock was set back: it counts from now on. */
         queue_write_str(&it->write, "i:report", "@now@");
         settle(it, settle_ms);
     } else if (left_ms > 0) {
