@@ -16,6 +16,11 @@
 #define ISSUE_TITLE_MAX 255 /* characters */
 #define ISSUE_TEXT_MAX 262144
 
+/* Whoever looks for an issue by when it was made looks so much farther back: that
+ * moment is Redis's clock's, the issue has GitLab's, and one of them may be a day off.
+ */
+#define ISSUE_CLOCK_SLACK_MS ((int64_t)25 * 3600 * 1000)
+
 enum issue_title {
     ISSUE_SUCCESS,
     ISSUE_PENDING,

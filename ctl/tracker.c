@@ -20,7 +20,6 @@
 #define WAIT_MOST_MS 120000
 #define PER_PAGE 64 /* halved while an answer is too long to be read */
 #define PAGES_MOST 10000
-#define SLACK_MS 300000 /* Redis's clock against GitLab's */
 #define TEXT_MAX 8192
 
 /* ---- an answer ---- */
@@ -216,7 +215,7 @@ int tracker_read(struct client *c, const struct settings *settings, int64_t sinc
     struct reading t = {.client = c,
                         .settings = settings,
                         .out = out,
-                        .since_ms = since_ms - SLACK_MS,
+                        .since_ms = since_ms - ISSUE_CLOCK_SLACK_MS,
                         .page = 1,
                         .per_page = PER_PAGE};
     int rc = 0;

@@ -11,15 +11,13 @@
 #include "gitlab_answer.h"
 #include "gitlab_body.h"
 #include "http.h"
+#include "issue.h"
 #include "mem.h"
-#include "when.h"
 
 #define IN_FLIGHT 32
 #define TIMEOUT_MS 75000 /* GitLab itself gives a request up after 60 s */
 #define BODY_MAX ((size_t)16 * 1024 * 1024)
 #define URL_MAX 8192
-/* The caller's clock against GitLab's: one may be a day off. */
-#define SEARCH_SLACK_MS (WHEN_DAY_MS + 3600 * 1000)
 #define PER_PAGE 100 /* GitLab's most */
 
 struct op {
@@ -273,7 +271,7 @@ void gitlab_find(struct gitlab *g, enum gitlab_priority p, const char *job_id,
     struct op *op = op_new(g, &gitlab_call_find, fn, arg);
 
     op->ask.search = (struct gitlab_search){.job_id = mem_strdup(job_id),
-                                            .since_ms = since_ms - SEARCH_SLACK_MS,
+                                            .since_ms = since_ms - ISSUE_CLOCK_SLACK_MS,
                                             .title_prefixes = title_prefixes,
                                             .page = 1,
                                             .per_page = PER_PAGE};

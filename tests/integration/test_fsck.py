@@ -421,6 +421,20 @@ def test_a_record_without_a_job(tracking, q, gitlab):
     assert tracking.json("fsck", "--tracker")["findings"] == []
 
 
+def test_a_record_of_another_clock(tracking, q, gitlab):
+    """Redis's clock was a day ahead of GitLab's when the job was accepted."""
+    accepted = q.now() - 8 * DAY
+    i = q.job("a", "queued", ticket=1, accepted_ms=accepted)
+    with gitlab.state.lock:
+        gitlab.state.create_issue(gitlab.project(), gitlab.token(), {
+            "title": "[Success] - Created a license under c@example.com for 5 users",
+            "description": "Ticket: 1\n\nJob: " + i, "confidential": True})
+        gitlab.project().issues[0]["created_at"] -= datetime.timedelta(days=9)
+    tracking.run("pause")
+    tracking.run("fsck", "--tracker", "--repair")
+    assert q.field(i, "state") == "done"
+
+
 @pytest.mark.parametrize("fault", ["unauthorized_401", "not_found_404", "malformed", "lost_before"])
 def test_a_tracker_that_cannot_be_read(tracking, q, gitlab, fault):
     q.job("a", "queued")
