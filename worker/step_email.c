@@ -115,21 +115,6 @@ static void let_go(struct task *t)
 
 /* ---- replicas that have to know of an intent ---- */
 
-/* A lane of this worker alone: all of them find out at the same moment. */
-static void note_replicas(struct worker *w, const struct err *e)
-{
-    enum lane_event event = lane_report(&w->replica_lane, e, worker_loop_ms(w));
-    struct log_line l;
-
-    if (event != LANE_CLOSED && event != LANE_OPENED)
-        return;
-    log_begin(&l, LOG_WARN, event == LANE_CLOSED ? "lane_closed" : "lane_opened");
-    log_str(&l, "lane", w->replica_lane.name);
-    if (event == LANE_CLOSED)
-        log_err(&l, e);
-    log_end(&l);
-}
-
 /* Otherwise each job would have a mail server wait for content that does not come. The
  * first after an interval tries. */
 static bool replicas_are_away(struct task *t)
@@ -166,7 +151,8 @@ static void on_confirmed(void *arg, const struct err *e)
     if (t->worker->closing)
         return; /* the job is left to the lease */
     (void)task_call_again(t, &fine);
-    note_replicas(t->worker, e);
+    /* All workers find out at the same moment. */
+    worker_lane_report_here(t->worker, &t->worker->replica_lane, e);
     if (e->class == ERR_NONE || !t->smtp)
         let_go(t);
     else

@@ -151,4 +151,7 @@ void worker_issue_made(struct worker *w, const struct gitlab_result *r);
  * and tells the other workers. */
 void worker_lane_report(struct worker *w, struct lane *l, const struct err *e);
 
+/* The same for a lane of this worker alone: nobody else is told. */
+void worker_lane_report_here(struct worker *w, struct lane *l, const struct err *e);
+
 #endif

@@ -99,6 +99,11 @@ static void tell(struct worker *w, struct lane *l, enum queue_lane_verb verb)
     free(c);
 }
 
+void worker_lane_report_here(struct worker *w, struct lane *l, const struct err *e)
+{
+    say(l, lane_report(l, e, worker_loop_ms(w)), NULL);
+}
+
 void worker_lane_report(struct worker *w, struct lane *l, const struct err *e)
 {
     static const enum queue_lane_verb verbs[] = {
