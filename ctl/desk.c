@@ -12,9 +12,7 @@
 #define TIMEOUT_MS 10000
 #define TRIES 3
 #define FIRST_WAIT_MS 250
-#define WAIT_MOST_MS                                                                   \
-    120000 /* that is asked for: longer, and a person may come back                    \
-            */
+#define WAIT_MOST_MS 120000 /* asked for longer: a person may come back */
 #define PAGES_MOST 100
 
 struct desk {

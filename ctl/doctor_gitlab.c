@@ -8,20 +8,19 @@
 #include <string.h>
 
 #include "buf.h"
-#include "http.h"
+#include "gitlab_get.h"
 #include "mem.h"
 #include "num.h"
-#include "secret.h"
 #include "settings.h"
 #include "verdict.h"
 #include "when.h"
 
 #define TIMEOUT_MS 15000
-#define URL_MAX 8192
 #define PLANNER 15 /* GitLab's levels: from here on confidential issues are seen */
 #define REPORTER 20
 #define TOKEN_WARN_DAYS 21
 #define NAMES_SHOWN 5
+#define NAMES_MAX 8192
 
 struct question {
     struct doctor *d;
@@ -52,34 +51,12 @@ static void on_answer(void *arg, const struct http_response *r)
     client_wake(q->d->client);
 }
 
-/* GET of api/v4/PATH; %s in it is the project. */
 static void ask(struct question *q, const char *before, const char *after)
 {
-    static const char *headers[] = {NULL, "Accept: application/json", NULL};
-    const struct settings *s = q->d->settings;
-    struct buf url, token;
-    struct http_request r = {.method = "GET",
-                             .headers = headers,
-                             .timeout_ms = TIMEOUT_MS,
-                             .secret = s->gitlab_require_private};
-
     json_decref(q->body);
     q->body = NULL;
     q->over = false;
-    buf_init(&url, URL_MAX);
-    buf_init(&token, URL_MAX);
-    buf_addf(&url, "%s/api/v4/%s", s->gitlab_url, before);
-    if (after) {
-        buf_add_percent(&url, s->gitlab_project);
-        buf_adds(&url, after);
-    }
-    buf_addf(&token, "PRIVATE-TOKEN: %s", s->gitlab_token.data);
-    headers[0] = token.data;
-    r.url = url.data;
-    (void)http_start(q->http, &r, on_answer, q);
-    secret_wipe(token.data, token.len);
-    buf_done(&token);
-    buf_done(&url);
+    gitlab_get(q->http, q->d->settings, before, after, TIMEOUT_MS, on_answer, q);
     client_await(q->d->client, &q->over);
 }
 
@@ -275,7 +252,7 @@ static void judge_members(struct doctor *d, const json_t *members)
     const json_t *m;
     struct buf names;
 
-    buf_init(&names, URL_MAX);
+    buf_init(&names, NAMES_MAX);
     json_array_foreach(members, i, m)
     {
         const char *name = text_of(m, "username");
@@ -363,7 +340,7 @@ static void check_subscribed(struct question *q, const char *what, const char *p
             "the token may not list them, which is right: it takes a Maintainer");
         return;
     }
-    buf_init(&names, URL_MAX);
+    buf_init(&names, NAMES_MAX);
     if (list_subscribed(q->body, name, &names))
         doctor_say(q->d, what, DOCTOR_WARN,
                    "turn \"Confidential issues events\" off there, unless licenses may "

@@ -2,14 +2,13 @@
 #include "tracker.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "http.h"
+#include "gitlab_get.h"
 #include "issue.h"
 #include "mem.h"
-#include "secret.h"
 #include "settings.h"
 #include "verdict.h"
 #include "when.h"
@@ -20,7 +19,6 @@
 #define WAIT_MOST_MS 120000
 #define PER_PAGE 64 /* halved while an answer is too long to be read */
 #define PAGES_MOST 10000
-#define TEXT_MAX 8192
 
 /* ---- an answer ---- */
 
@@ -147,31 +145,15 @@ static void on_answer(void *arg, const struct http_response *r)
 
 static void send_request(struct reading *t)
 {
-    const struct settings *s = t->settings;
-    struct http_request r = {
-        .method = "GET", .timeout_ms = TIMEOUT_MS, .secret = s->gitlab_require_private};
-    char after[WHEN_TEXT_MAX];
-    struct buf url, token;
-    const char *headers[] = {NULL, "Accept: application/json", NULL};
+    char after[WHEN_TEXT_MAX], issues[256];
 
-    buf_init(&url, TEXT_MAX);
-    buf_init(&token, TEXT_MAX);
     when_format_iso(t->since_ms < 0 ? 0 : t->since_ms, after);
-    buf_addf(&url, "%s/api/v4/projects/", s->gitlab_url);
-    buf_add_percent(&url, s->gitlab_project);
-    buf_addf(&url,
-             "/issues?scope=created_by_me&state=all&order_by=created_at&sort=asc"
-             "&per_page=%d&page=%d&created_after=%s",
-             t->per_page, t->page, after);
-    buf_addf(&token, "PRIVATE-TOKEN: %s", s->gitlab_token.data);
-    headers[0] = token.data;
-    r.url = url.data;
-    r.headers = headers;
+    (void)snprintf(issues, sizeof issues,
+                   "/issues?scope=created_by_me&state=all&order_by=created_at&sort=asc"
+                   "&per_page=%d&page=%d&created_after=%s",
+                   t->per_page, t->page, after);
     t->answered = false;
-    (void)http_start(t->http, &r, on_answer, t);
-    secret_wipe(token.data, token.len);
-    buf_done(&token);
-    buf_done(&url);
+    gitlab_get(t->http, t->settings, "projects/", issues, TIMEOUT_MS, on_answer, t);
 }
 
 /* One page, asked for again where that helps. */
