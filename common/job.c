@@ -320,6 +320,10 @@ static int decode(struct job *j, const struct job_field *fields, size_t count,
     for (size_t i = 0; i < count; i++)
         if (read_field(j, &fields[i], e) < 0)
             return -1;
+    if (j->steps[STEP_VALIDATE].at_ms && !request_is_whole(&j->request))
+        return err_set(e, ERR_BUG, 0,
+                       "job %s: it is marked as validated, and has no whole request",
+                       j->id);
     return 0;
 }
 

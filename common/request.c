@@ -22,8 +22,8 @@ struct slot {
 
 static bool is_required(const struct request_parse *p, const struct request_field *f)
 {
-    return f->need == NEED_ALWAYS ||
-           (f->need == NEED_FOR_SCOPE && p->rules->scope_required);
+    return !p->stored && (f->need == NEED_ALWAYS ||
+                          (f->need == NEED_FOR_SCOPE && p->rules->scope_required));
 }
 
 /* One field that is there: its type, then its own rule. */
@@ -225,24 +225,57 @@ static json_t *load(struct request_parse *p, const char *raw, size_t len)
     return root;
 }
 
+static json_t *read_object(struct request_parse *p, const char *raw, size_t len)
+{
+    struct slot slots[REQUEST_FIELD_COUNT] = {0};
+    json_t *root;
+
+    *p->out = (struct request){0};
+    root = load(p, raw, len);
+    if (!root)
+        return NULL;
+    if (find_members(root, raw, len, slots) > json_object_size(root))
+        find_doubled(p, raw, len);
+    p->resend = json_object_get(root, "resend") != NULL;
+    read_fields(p, slots);
+    return root;
+}
+
 int request_parse(const char *raw, size_t len, const struct request_rules *rules,
                   struct request *out, struct buf *faults)
 {
     struct request_parse p = {.rules = rules, .out = out, .faults = faults};
-    struct slot slots[REQUEST_FIELD_COUNT] = {0};
-    json_t *root;
+    json_t *root = read_object(&p, raw, len);
 
-    *out = (struct request){0};
-    root = load(&p, raw, len);
     if (!root)
         return -1;
-    if (find_members(root, raw, len, slots) > json_object_size(root))
-        find_doubled(&p, raw, len);
-    p.resend = json_object_get(root, "resend") != NULL;
-    read_fields(&p, slots);
     find_unknown(&p, root);
     if (!out->ticket_url[0])
         request_fields_build_url(&p);
     json_decref(root);
     return p.faults_seen ? -1 : 0;
+}
+
+int request_decode(const char *json, size_t len, struct request *out, struct err *e)
+{
+    static const struct request_rules any = {0};
+    struct request read;
+    struct buf faults;
+    struct request_parse p = {
+        .rules = &any, .out = &read, .faults = &faults, .stored = true};
+
+    buf_init(&faults, ERR_TEXT_MAX);
+    json_decref(read_object(&p, json, len));
+    if (p.faults_seen)
+        (void)err_set(e, ERR_BUG, 0, "the stored request does not read: %.*s",
+                      (int)strcspn(faults.data, "\n"), faults.data);
+    else
+        *out = read;
+    buf_done(&faults);
+    return p.faults_seen ? -1 : 0;
+}
+
+bool request_is_whole(const struct request *r)
+{
+    return r->ticket_id && *r->email && r->users && *r->requested_by;
 }

@@ -55,9 +55,15 @@ int request_check_scope(const struct request *r, int64_t accepted_ms,
 /* Compact JSON of the normal values: what is kept in the job record ("req"). */
 void request_encode(const struct request *r, struct buf *out);
 
-/* Back from request_encode. ERR_BUG if it does not read. */
+/* Back from request_encode. Each part is held to the rules of request_parse (but
+ * max_users), since whoever could write to Redis could have put it there: no stored
+ * address starts a second recipient. A refused request's record lacks parts: whole only
+ * if request_is_whole. ERR_BUG if it does not read. */
 int request_decode(const char *json, size_t len, struct request *out,
                    struct err *e) MUST_CHECK;
+
+/* Whether all is there without which no license is made. */
+bool request_is_whole(const struct request *r);
 
 /* Digest of everything but idempotency_key, as hex: "same key, same content?" */
 void request_digest(const struct request *r, char out[static REQUEST_DIGEST_LEN + 1]);

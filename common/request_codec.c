@@ -1,5 +1,6 @@
-/* request_codec: a request's durable form and its digests, see request.h. Both go by
- * one table: a member that is not in it is neither kept nor compared. */
+/* request_codec: a request's durable form, written, and its digests, see request.h.
+ * Both go by one table: a member that is not in it is neither kept nor compared.
+ * request.c reads the durable form, by the rules of a request that arrives. */
 #include "request.h"
 
 #include <assert.h>
@@ -67,53 +68,6 @@ void request_encode(const struct request *r, struct buf *out)
     rc |= json_dump_callback(root, add_bytes, out, JSON_COMPACT);
     assert(rc == 0); /* request_parse lets nothing but UTF-8 in */
     json_decref(root);
-}
-
-static int decode_member(const json_t *value, const struct member *m, struct request *r)
-{
-    char *place = (char *)r + m->at;
-    int64_t n = json_integer_value(value);
-
-    if (m->size) {
-        if (!json_is_string(value) || json_string_length(value) >= m->size ||
-            strlen(json_string_value(value)) != json_string_length(value))
-            return -1;
-        memcpy(place, json_string_value(value), json_string_length(value) + 1);
-        return 0;
-    }
-    if (!json_is_integer(value) || n < 0)
-        return -1;
-    memcpy(place, &n, sizeof n);
-    return 0;
-}
-
-int request_decode(const char *json, size_t len, struct request *out, struct err *e)
-{
-    struct request r = {0};
-    json_error_t error;
-    json_t *root =
-        json_loadb(json, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
-    int rc = -1;
-
-    if (!json_is_object(root)) {
-        err_set(e, ERR_BUG, 0, "the stored request does not read: %s",
-                root ? "not an object" : error.text);
-        goto out;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
-        const json_t *value = json_object_get(root, members[i].name);
-
-        if (value && decode_member(value, &members[i], &r)) {
-            err_set(e, ERR_BUG, 0, "the stored request does not read: bad %s",
-                    members[i].name);
-            goto out;
-        }
-    }
-    *out = r;
-    rc = 0;
-out:
-    json_decref(root);
-    return rc;
 }
 
 /* Each part with its length before it, so that no two lists of parts run together to

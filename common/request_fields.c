@@ -235,8 +235,8 @@ static const char *url_host(const char *url, size_t *len)
     return host;
 }
 
-/* Why the text is no https URL on the wanted host, or NULL. */
-static const char *url_fault(const char *text, const char *zendesk_url)
+/* Why the text is no https URL on the wanted host, or NULL. clear: http is one, too. */
+static const char *url_fault(const char *text, bool clear, const char *zendesk_url)
 {
     size_t len, want_len, port_len;
     const char *host, *want, *rest;
@@ -244,7 +244,8 @@ static const char *url_fault(const char *text, const char *zendesk_url)
     for (const char *s = text; *s; s++)
         if (*s <= 0x20 || *s >= 0x7F || strchr("\\\"<>^`{|}", *s))
             return "has a character that no URL may hold";
-    if (strncasecmp(text, "https://", 8) != 0)
+    if (strncasecmp(text, "https://", 8) != 0 &&
+        !(clear && strncasecmp(text, "http://", 7) == 0))
         return "must start with https://";
     host = url_host(text, &len);
     if (memchr(host, '@', strcspn(host, "/?#")))
@@ -269,7 +270,7 @@ static const char *url_fault(const char *text, const char *zendesk_url)
 static void read_ticket_url(struct request_parse *p, const struct request_field *f,
                             const char *text)
 {
-    const char *why = url_fault(text, p->rules->zendesk_url);
+    const char *why = url_fault(text, p->stored, p->rules->zendesk_url);
 
     if (!why && strlen(text) >= sizeof p->out->ticket_url)
         why = "longer than 1023 characters";

@@ -25,6 +25,8 @@ struct request_parse {
     struct buf *faults;
     size_t faults_seen; /* the buffer may be too small for all */
     bool resend;        /* the other form: {"resend": ID, ...} */
+    bool stored;        /* read back: the same rules, but parts may be missing, of one
+                           that was refused; and the URL may be one that we built */
 };
 
 struct request_field {

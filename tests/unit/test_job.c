@@ -29,6 +29,8 @@ static void test_every_field(void **state)
         F("v", "1"),
         F("state", "delayed"),
         F("raw", "{\"a\0b"),
+        F("req", "{\"ticket_id\":5,\"email\":\"a@b.cd\",\"users\":2,"
+                 "\"requested_by\":\"jo\"}"),
         F("clash", "clashid"),
         F("accepted_ms", "1000"),
         F("started_ms", "1001"),
@@ -146,7 +148,7 @@ static void test_every_field(void **state)
     assert_int_equal(j.error_step, STEP_EMAIL);
     assert_int_equal(j.error.code, 451);
     assert_string_equal(j.error.text, "try later");
-    assert_false(j.has_request);
+    assert_true(j.has_request);
     job_done(&j);
     assert_null(j.raw);
     job_done(&j); /* a zeroed one is fine */
@@ -173,6 +175,28 @@ static void test_request_is_read(void **state)
     assert_string_equal(j.request.email, "jane@example.com");
     job_done(&j);
     buf_done(&json);
+}
+
+static void test_validated_without_a_whole_request(void **state)
+{
+    static const char *const requests[] = {
+        "{}", "{\"ticket_id\":5,\"users\":2,\"requested_by\":\"jo\"}"};
+    struct job j;
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        const struct job_field fields[] = {F("v", "1"),
+                                           F("state", "active"),
+                                           {"req", requests[i], strlen(requests[i])},
+                                           F("s:validate", "1 2 ")};
+
+        assert_int_equal(job_decode(&j, ID, fields, 3, &e), 0);
+        job_done(&j);
+        assert_int_equal(job_decode(&j, ID, fields, 4, &e), -1);
+        assert_int_equal(e.class, ERR_BUG);
+        assert_non_null(strstr(e.text, "no whole request"));
+    }
 }
 
 static void test_least_record(void **state)
@@ -366,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field),
         cmocka_unit_test(test_request_is_read),
+        cmocka_unit_test(test_validated_without_a_whole_request),
         cmocka_unit_test(test_least_record),
         cmocka_unit_test(test_fields_that_do_not_read),
         cmocka_unit_test(test_no_record),
