@@ -255,3 +255,40 @@ out:
     buf_done(&body);
     return result;
 }
+
+/* From its first line to its last nothing but what may stand in a signed body. */
+static bool is_bare(const struct license_format *f, const char *text)
+{
+    static const char body[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "0123456789+/=-_.\n";
+    size_t begin = strlen(f->begin), end = strlen(f->end), len = strlen(text);
+    const char *last;
+
+    if (len < begin + end + 2 || memcmp(text, f->begin, begin) != 0 ||
+        text[begin] != '\n')
+        return false;
+    last = text + len - end - 1;
+    return memcmp(last, f->end, end) == 0 && last[end] == '\n' &&
+           strspn(text + begin, body) >= (size_t)(last - text) - begin;
+}
+
+int license_recheck(const struct license_key *k, const char *format, const char *text,
+                    const struct license_claims *said, struct err *e)
+{
+    struct license_claims read;
+
+    if (!is_bare(license_format_named(format), text))
+        return err_set(e, ERR_PERMANENT, 0, "the record's license has not its form");
+    if (strcmp(said->key_id, k->id) != 0)
+        return 0;
+    if (license_verify(k, text, strlen(text), &read, e) != 0) {
+        e->class = ERR_PERMANENT;
+        return err_wrap(e, "the record's license does not hold");
+    }
+    if (strcmp(read.id, said->id) != 0 || strcmp(read.email, said->email) != 0 ||
+        read.users != said->users || read.ticket_id != said->ticket_id ||
+        read.expires_ms != said->expires_ms)
+        return err_set(e, ERR_PERMANENT, 0,
+                       "the record's license is another than the record says");
+    return 0;
+}

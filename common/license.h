@@ -98,6 +98,15 @@ int license_sign(const struct license_key *k, struct license_claims *c,
 int license_verify(const struct license_key *k, const char *text, size_t len,
                    struct license_claims *out, struct err *e) MUST_CHECK;
 
+/* Whether `text`, which comes back from a record, is still a license as license_sign
+ * made it, and not what somebody wrote over it: nothing but the format's lines, and, by
+ * the key that the record names (said->key_id) if that is k, a signature that holds and
+ * the record's id, address, users, ticket and end. What another key signed, before a
+ * change of keys, is taken if it has the form alone. format: the record's.
+ * ERR_PERMANENT says what is wrong. */
+int license_recheck(const struct license_key *k, const char *format, const char *text,
+                    const struct license_claims *said, struct err *e) MUST_CHECK;
+
 /* Whether it holds at now_ms: -1 not yet, 0 valid, 1 expired. Of a license that counts
  * days: on a server whose clock is UTC's. */
 int license_time_state(const struct license_claims *c, int64_t now_ms);

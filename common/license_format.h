@@ -52,6 +52,9 @@ struct license_format {
                   struct license_claims *out, struct err *e);
 };
 
+/* By its name in a record; an unknown one is the first. */
+const struct license_format *license_format_named(const char *name);
+
 struct license_key {
     const struct license_format *format;
     bool can_sign;

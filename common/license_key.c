@@ -198,7 +198,7 @@ void license_key_free(struct license_key *k)
     free(k);
 }
 
-static const struct license_format *format_of_name(const char *name)
+const struct license_format *license_format_named(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(formats); i++)
         if (strcmp(formats[i]->name, name) == 0)
@@ -208,12 +208,12 @@ static const struct license_format *format_of_name(const char *name)
 
 const char *license_file_suffix(const char *format)
 {
-    return format_of_name(format)->file_suffix;
+    return license_format_named(format)->file_suffix;
 }
 
 bool license_counts_days(const char *format)
 {
-    return format_of_name(format)->counts_days;
+    return license_format_named(format)->counts_days;
 }
 
 static const struct license_format *format_of_type(const char *type)

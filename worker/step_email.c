@@ -252,7 +252,7 @@ static enum outcome mail_it(struct task *t)
     struct worker *w = t->worker;
     struct smtp_mail mail;
 
-    if (may_mail(t) || build(t))
+    if (step_sign_recheck(t) || may_mail(t) || build(t))
         return OUTCOME_FAILED;
     mail = (struct smtp_mail){.from = w->settings->mail_bounce_to,
                               .to = t->job.request.email,

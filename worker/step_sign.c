@@ -54,6 +54,7 @@ static void keep(struct task *t, const struct license_key *key,
 {
     struct job *j = &t->job;
 
+    t->signed_here = true;
     mem_set(&j->license, text->data);
     memcpy(j->license_id, c->id, sizeof j->license_id);
     memcpy(j->key_id, c->key_id, sizeof j->key_id);
@@ -109,6 +110,27 @@ static enum outcome conclude(struct signing *g)
     }
     signing_free(g);
     return outcome;
+}
+
+int step_sign_recheck(struct task *t)
+{
+    const struct job *j = &t->job;
+    struct license_claims said = {.users = j->request.users,
+                                  .ticket_id = j->request.ticket_id,
+                                  .expires_ms = j->expires_ms};
+
+    if (t->signed_here)
+        return 0;
+    memcpy(said.id, j->license_id, sizeof said.id);
+    memcpy(said.email, j->request.email, sizeof said.email);
+    memcpy(said.key_id, j->key_id, sizeof said.key_id);
+    if (license_recheck(t->worker->key, j->license_format, j->license ? j->license : "",
+                        &said, &t->err))
+        return err_wrap(&t->err,
+                        "not mailed; somebody wrote to it in Redis: `stopgapctl "
+                        "requeue %s --redo sign` makes a new one",
+                        j->id);
+    return 0;
 }
 
 /* On a thread: touches nothing but *g. */

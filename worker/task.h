@@ -62,6 +62,8 @@ struct task {
     int64_t end_delay_ms;
     struct buf end_event;
 
+    bool signed_here; /* else the license comes from Redis */
+
     /* The email step's. */
     struct buf mail;
     struct smtp_op *smtp;

@@ -395,6 +395,38 @@ static void test_every_bit_counts(void **state)
     expect_valid(text.data, text.len);
 }
 
+/* What a record gives back: with our key named no byte may differ; with another one's
+ * the text may say nothing. */
+static void test_recheck(void **state)
+{
+    struct license_claims other;
+    struct err e;
+
+    (void)state;
+    begin_license();
+    sign();
+    assert_int_equal(license_recheck(key, "stopgap", text.data, &claims, &e), 0);
+    for (size_t i = 0; i < text.len; i++) {
+        char was = text.data[i];
+
+        text.data[i] = was == 'A' ? 'B' : 'A';
+        assert_int_equal(license_recheck(key, "stopgap", text.data, &claims, &e), -1);
+        assert_int_equal(e.class, ERR_PERMANENT);
+        text.data[i] = was;
+    }
+    other = claims;
+    other.users++;
+    assert_int_equal(license_recheck(key, "stopgap", text.data, &other, &e), -1);
+
+    memcpy(other.key_id, "k4.pid.another", sizeof "k4.pid.another");
+    assert_int_equal(license_recheck(key, "stopgap", text.data, &other, &e), 0);
+    assert_int_equal(license_recheck(key, "gitlab", text.data, &other, &e), -1);
+    text.data[text.len / 2] = ':';
+    assert_int_equal(license_recheck(key, "stopgap", text.data, &other, &e), -1);
+    assert_int_equal(license_recheck(key, "stopgap", "", &other, &e), -1);
+    buf_done(&text);
+}
+
 static void test_bad_signature_and_other_key(void **state)
 {
     struct license_key *other;
@@ -698,6 +730,7 @@ int main(void)
         TEST(test_no_license),
         TEST(test_cut_anywhere),
         TEST(test_every_bit_counts),
+        TEST(test_recheck),
         TEST(test_bad_signature_and_other_key),
         TEST(test_footer_must_be_ours),
         TEST(test_signed_but_wrong_claims),
