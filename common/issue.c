@@ -150,9 +150,22 @@ static void add_fenced(struct buf *out, const char *heading, const char *text)
     markdown_fence(out, text, strlen(text));
 }
 
+/* The issue is written all the same. */
+static void add_sealed(struct buf *out, const struct job *j)
+{
+    add_heading(out, "Copy of the license");
+    buf_addf(out,
+             "It is sealed in Redis, and the worker that wrote this could not open it. "
+             "Where it can be opened, this shows it:\n\n```\nstopgapctl show %s "
+             "--license\n```\n\n",
+             j->id);
+}
+
 /* The license, and what to tell a customer who asks how to install it. */
 static void add_license(struct buf *out, const struct job *j)
 {
+    if (j->sealed)
+        add_sealed(out, j);
     if (!j->license || !j->license[0])
         return;
     add_heading(out, "How to install it, as the mail says");

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "seal.h"
+
 struct advice {
     const char *reason;
     const char *text;
@@ -71,9 +73,22 @@ static const struct advice advices[ERR_CLASS_COUNT] = {
                  "Please report it with the text above. " AGAIN, NULL, NULL, NULL},
 };
 
+static const struct advice broken_seal = {
+    .text =
+        "Its license, sealed in Redis, was changed or damaged there. Find out by what. "
+        "A new license is made, and mailed, by:",
+    .option = " --redo sign"};
+
 static const struct advice *advice_for(enum err_class class)
 {
     return &advices[class < ERR_CLASS_COUNT ? class : ERR_NONE];
+}
+
+static const struct advice *advice_of(const struct job *j)
+{
+    if (j->error.class == ERR_BUG && j->error.code == SEAL_BROKEN)
+        return &broken_seal;
+    return advice_for(j->error.class);
 }
 
 const char *issue_advice_reason(enum err_class class)
@@ -88,7 +103,7 @@ static void add_requeue(const struct job *j, const char *option, struct buf *out
 
 void issue_advice_command(const struct job *j, struct buf *out)
 {
-    add_requeue(j, advice_for(j->error.class)->option, out);
+    add_requeue(j, advice_of(j)->option, out);
 }
 
 static void add_command(const struct job *j, const char *option, struct buf *out)
@@ -100,7 +115,7 @@ static void add_command(const struct job *j, const char *option, struct buf *out
 
 void issue_advice(const struct job *j, bool late, struct buf *out)
 {
-    const struct advice *a = advice_for(j->error.class);
+    const struct advice *a = advice_of(j);
 
     if (late) {
         buf_addf(

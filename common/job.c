@@ -11,6 +11,7 @@
 
 #include "mem.h"
 #include "num.h"
+#include "seal.h"
 
 struct column;
 
@@ -55,6 +56,18 @@ static bool read_text(const struct column *c, const char *value, size_t len,
                       struct job *j)
 {
     mem_set(place(c, j), len ? value : NULL);
+    return true;
+}
+
+/* Whoever needs one that is sealed has to open it, and cannot take it for a license. */
+static bool read_license(const struct column *c, const char *value, size_t len,
+                         struct job *j)
+{
+    bool sealed = seal_is_sealed(value);
+
+    (void)c;
+    mem_set(&j->license, len && !sealed ? value : NULL);
+    mem_set(&j->sealed, sealed ? value : NULL);
     return true;
 }
 
@@ -198,7 +211,7 @@ static bool read_error_text(const struct column *c, const char *value, size_t le
 /* The fields of the hash `job:<id>`. Times are milliseconds since 1970, by Redis's
  * clock. A field may be added; what one means may change only with JOB_VERSION. */
 static const struct column columns[] = {
-    {"v", read_int, AT(version)},    /* JOB_VERSION of who wrote it; required */
+    {"v", read_int, AT(version)},    /* its form: JOB_VERSION; required */
     {"state", read_state, 0, 0},     /* job_state_name; required */
     {"raw", read_raw, 0, 0},         /* the request's bytes as they came */
     {"clash", read_text, AT(clash)}, /* id of the job that has this entry's id */
@@ -220,7 +233,7 @@ static const struct column columns[] = {
     {"s:ack", read_mark, AT(steps[STEP_ACK])},
     {"i:email", read_intent, AT(email_intent)}, /* `WID FENCE AT`: may be under way */
     {"i:record", read_intent, AT(record_intent)},
-    {"lic", read_text, AT(license)},                /* the license as it is mailed */
+    {"lic", read_license, 0, 0},                    /* as it is mailed, or sealed */
     {"lic_id", read_array, IN(license_id)},         /* its jti */
     {"kid", read_array, IN(key_id)},                /* id of the key that signed it */
     {"lic_format", read_array, IN(license_format)}, /* "stopgap" or "gitlab" */
@@ -358,5 +371,7 @@ void job_done(struct job *j)
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
         drop(j, &columns[i]);
     free(j->raw);
+    free(j->license);
+    free(j->sealed);
     memset(j, 0, sizeof *j);
 }

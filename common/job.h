@@ -8,11 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
 #include "err.h"
 #include "license.h"
 #include "request.h"
 
-#define JOB_VERSION 1 /* records with a greater `v` are left for a newer worker */
+#define JOB_VERSION 2 /* records with a greater `v` are left for a newer worker */
+#define JOB_VERSION_SEALED 2 /* of those whose license may be sealed; others are 1 */
 
 enum job_state {
     JOB_QUEUED,
@@ -78,6 +80,7 @@ struct job {
     bool frozen;   /* a mail intent was written: the license keeps its bytes */
 
     char *license; /* the text, owned, or NULL */
+    char *sealed;  /* instead of it: as it stands in Redis, until it is opened */
     char license_id[LICENSE_ID_LEN + 1];
     char key_id[LICENSE_KEY_ID_MAX];
     char license_format[16];
@@ -122,6 +125,17 @@ struct job_field {
 };
 int job_decode(struct job *j, const char *id, const struct job_field *fields,
                size_t count, struct err *e) MUST_CHECK;
+
+struct seal;
+
+/* The license as it is to stand in Redis; `queue`: STOPGAP_QUEUE. */
+void job_seal_license(const struct job *j, const struct seal *s, const char *queue,
+                      struct buf *out);
+
+/* Opens it, if it is sealed. s may be NULL: no keys here. -1: j->license stays NULL,
+ * and *e is as of seal_open. */
+int job_open_license(struct job *j, const struct seal *s, const char *queue,
+                     struct err *e);
 
 /* Frees what it owns; a zeroed job is fine; leaves it zeroed. */
 void job_done(struct job *j);

@@ -29,6 +29,8 @@ static const struct {
     {"-----BEGIN STOPGAP LICENSE-----", "a license, not a key"},
     {"--------------------BEGIN", "a license, not a key"},
     {"Bag Attributes", "text before the line \"-----BEGIN\"; take it away"},
+    {"stopgap-seal:", "a seal key, for STOPGAP_SEAL_KEY_FILE"},
+    {"# stopgap-seal", "a seal key, for STOPGAP_SEAL_KEY_FILE"},
     {"k4.secret-pw.", "a PASERK key encrypted with a password"},
     {"k4.secret-wrap.", "a wrapped PASERK key"},
     {"k4.local", "a symmetric PASERK key"},
@@ -255,7 +257,8 @@ int license_keygen(const char *path, const char *type, int64_t bits, struct err 
 
     if (!f)
         return err_set(e, ERR_CONFIG, 0,
-                       "key type \"%s\": there are \"ed25519\" and \"rsa\"", type);
+                       "key type \"%s\": there are \"ed25519\", \"rsa\" and \"seal\"",
+                       type);
     buf_init(&public_path, 4096);
     buf_addf(&public_path, "%s.pub", path);
     if (public_path.failed) {

@@ -93,24 +93,6 @@ static void set_defaults(struct load *l)
     }
 }
 
-/* A value that would be ignored must not look as if it worked. */
-static bool is_ahead_of_version(const struct load *l, const struct setting *row,
-                                const struct setting_raw *raw)
-{
-    struct buf shown;
-    bool ahead;
-
-    if (!(row->flags & SETTING_LATER) || (!raw->value && !raw->file))
-        return false;
-    if (!row->fallback)
-        return true;
-    buf_init(&shown, SETTINGS_FILE_MAX);
-    row->kind->show(row, slot_of(l->s, row), &shown);
-    ahead = strcmp(shown.data, row->fallback) != 0;
-    buf_done(&shown);
-    return ahead;
-}
-
 static void report_missing(struct load *l, const struct setting *row)
 {
     struct buf allowed;
@@ -132,7 +114,7 @@ static void load_value(struct load *l, size_t i)
     bool ours = row->programs & l->programs;
     bool secret = row->flags & (SETTING_SECRET | SETTING_MASKED);
 
-    if (secret && ours && !(row->flags & SETTING_LATER))
+    if (secret && ours)
         settings_fetch_secret(l->raws, i, &l->faults);
     if (row->flags & SETTING_SECRET_PATH && ours)
         settings_find_credential(l->raws, i);
@@ -140,11 +122,6 @@ static void load_value(struct load *l, size_t i)
         raw->bad = true;
     if (row->flags & SETTING_SECRET && !ours)
         row->kind->done(slot_of(l->s, row));
-    if (!raw->bad && is_ahead_of_version(l, row, raw)) {
-        settings_fault(&l->faults, row->name, "not in this version yet; allowed: %s",
-                       row->fallback ? row->fallback : "leave it unset");
-        raw->bad = true;
-    }
     if (!(l->programs & PROGRAM_DOCTOR) && row->needed_by & l->programs &&
         !raw->value && !raw->bad)
         report_missing(l, row);

@@ -9,13 +9,11 @@
 #define SETTINGS_FILE_MAX 65536 /* a secret's file, and the env file */
 
 enum setting_flag {
-    SETTING_SECRET = 1, /* never shown; NAME_FILE and credentials; wiped */
-    SETTING_MASKED = 2, /* may hold a secret: as above, but shown with it masked */
-    SETTING_LATER =
-        4,           /* its feature is not in this version: only the default will do */
-    SETTING_OFF = 8, /* a listener that may be `off` */
-    SETTING_HTTPS = 16,       /* http:// only to this host */
-    SETTING_NO_PATH = 32,     /* a URL that ends after the host */
+    SETTING_SECRET = 1,   /* never shown; NAME_FILE and credentials; wiped */
+    SETTING_MASKED = 2,   /* may hold a secret: as above, but shown with it masked */
+    SETTING_OFF = 8,      /* a listener that may be `off` */
+    SETTING_HTTPS = 16,   /* http:// only to this host */
+    SETTING_NO_PATH = 32, /* a URL that ends after the host */
     SETTING_SECRET_PATH = 64, /* of a secret's file: a credential of its name will do */
 };
 

@@ -96,7 +96,6 @@ void settings_help(enum program program, struct buf *out)
                                                       : "",
                  row->fallback ? row->fallback : "", row->meaning);
         settings_allowed(row, out);
-        buf_adds(out,
-                 row->flags & SETTING_LATER ? "; not in this version yet\n" : "\n");
+        buf_addc(out, '\n');
     }
 }

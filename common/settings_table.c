@@ -224,8 +224,8 @@ const struct setting settings_table[] = {
     {"STOPGAP_MAX_USERS", INT(1, 1000000), .at = AT(max_users), .fallback = "50000",
      .programs = ALL, .meaning = "most users in one license"},
     {"STOPGAP_SEAL_KEY_FILE", .kind = &settings_kind_path, .at = AT(seal_key_file),
-     .flags = SETTING_LATER, .programs = WORKER | CTL,
-     .meaning = "key that seals license texts in Redis"},
+     .flags = SETTING_SECRET_PATH, .programs = WORKER | CTL,
+     .meaning = "keys that seal license texts in Redis; the first one seals"},
 
     /* The log */
     {"STOPGAP_LOG_LEVEL", CHOICE(log_levels), .at = AT(log_level), .fallback = "info",

@@ -119,6 +119,7 @@ static void examine(struct ctl *c, struct doctor *d, const char *mail_to)
         doctor_queue(d);
     }
     doctor_spool(d);
+    doctor_seal(d);
     for (size_t i = 0; d->worker_here && i < ARRAY_LEN(worker_parts); i++)
         worker_parts[i](d);
     if (!d->worker_here)

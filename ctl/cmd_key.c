@@ -1,5 +1,5 @@
-/* cmd_key: signing keys, and licenses read back. None of these needs Redis; with files
- * named none needs a setting. */
+/* cmd_key: signing and seal keys, and licenses read back. None of these needs Redis;
+ * with files named none needs a setting. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "mem.h"
 #include "num.h"
 #include "out.h"
+#include "seal.h"
 #include "settings.h"
 #include "when.h"
 
@@ -52,6 +53,28 @@ static char *public_path(const char *path)
     return out;
 }
 
+static int keygen_seal(const struct ctl *c, const char *path)
+{
+    struct seal *seal = NULL;
+    struct err e;
+
+    if (seal_keygen(path, &e) == 0)
+        seal = seal_load(path, &e);
+    if (!seal)
+        return ctl_fail(&e);
+    if (c->json)
+        print_json(
+            json_pack("{s:s, s:s}", "file", path, "key_id", seal_key_id(seal, 0)));
+    else
+        (void)printf(
+            "%s: the key that seals licenses in Redis; keep it from others and "
+            "back it up\n"
+            "key id %s\n",
+            path, seal_key_id(seal, 0));
+    seal_free(seal);
+    return EXIT_OK;
+}
+
 int cmd_keygen(struct ctl *c, int argc, char **argv)
 {
     const char *type = NULL, *size = NULL;
@@ -66,6 +89,8 @@ int cmd_keygen(struct ctl *c, int argc, char **argv)
         return EXIT_USAGE;
     if (size && !num_parse(size, 1, INT32_MAX, &bits))
         return ctl_usage(c, "--bits \"%s\": no number", size);
+    if (type && strcmp(type, "seal") == 0)
+        return size ? ctl_usage(c, "--bits is of RSA keys") : keygen_seal(c, argv[0]);
     public = public_path(argv[0]);
     if (license_keygen(argv[0], type ? type : "ed25519", bits, &e) == 0)
         key = license_key_load_public(public, &e);
@@ -93,6 +118,39 @@ static struct license_key *load_either(const char *path, const char *passphrase,
     return key ? key : license_key_load(path, passphrase, e);
 }
 
+/* One a line, the one that seals first. */
+static void print_seal_ids(const struct ctl *c, const char *path,
+                           const struct seal *seal)
+{
+    json_t *ids = json_array();
+    const char *id;
+
+    for (size_t i = 0; (id = seal_key_id(seal, i)); i++) {
+        (void)json_array_append_new(ids, json_string(id));
+        if (!c->json)
+            (void)puts(id);
+    }
+    if (c->json)
+        print_json(json_pack("{s:s, s:s, s:O}", "file", path, "key_id",
+                             seal_key_id(seal, 0), "key_ids", ids));
+    json_decref(ids);
+}
+
+/* True: it is one of seal keys, or meant to be one; *code is the command's. */
+static bool is_seal_file(const struct ctl *c, const char *path, int *code)
+{
+    struct err e;
+    struct seal *seal = seal_load(path, &e);
+
+    if (seal)
+        print_seal_ids(c, path, seal);
+    *code = seal ? EXIT_OK : EXIT_USAGE;
+    if (!seal && e.code)
+        (void)ctl_fail(&e);
+    seal_free(seal);
+    return seal || e.code;
+}
+
 int cmd_key_id(struct ctl *c, int argc, char **argv)
 {
     const char *path = NULL, *passphrase = NULL;
@@ -104,6 +162,8 @@ int cmd_key_id(struct ctl *c, int argc, char **argv)
         return EXIT_USAGE;
     if (n) {
         path = argv[0];
+        if (is_seal_file(c, path, &code))
+            return code;
     } else {
         code = configured_key(c, &path);
         if (code)

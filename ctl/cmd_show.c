@@ -4,6 +4,7 @@
 #include "ctl.h"
 #include "fetch.h"
 #include "out.h"
+#include "seal.h"
 #include "settings.h"
 #include "story.h"
 
@@ -46,6 +47,20 @@ static int read_first(struct ctl *c, const char *id, struct fetch_story *s)
     return EXIT_OK;
 }
 
+/* -1: *e says which key is wanted; the rest of the story is shown all the same. */
+static int open_license(const struct ctl *c, struct job *j, struct err *e)
+{
+    const char *path = c->settings->seal_key_file;
+    struct seal *seal = NULL;
+    int rc = 0;
+
+    if (j->sealed && path && !(seal = seal_load(path, e)))
+        return -1;
+    rc = job_open_license(j, seal, c->settings->queue, e);
+    seal_free(seal);
+    return rc;
+}
+
 int cmd_show(struct ctl *c, int argc, char **argv)
 {
     struct story_options o = {0};
@@ -53,7 +68,8 @@ int cmd_show(struct ctl *c, int argc, char **argv)
                                      {NULL, 0, NULL}};
     struct fetch_story s = {0};
     struct buf out;
-    int code;
+    struct err e;
+    int code, opened = 0;
 
     if (ctl_args(c, argc, argv, own, 1, 1) < 0)
         return EXIT_USAGE;
@@ -68,6 +84,8 @@ int cmd_show(struct ctl *c, int argc, char **argv)
     o.asked_for = strcmp(argv[0], s.job.id) == 0 ? NULL : argv[0];
     o.colour = out_may_colour();
     fetch_guess_request(&s.job);
+    if (o.license)
+        opened = open_license(c, &s.job, &e);
     buf_init(&out, OUT_MAX);
     if (c->json)
         story_json(&s, &o, &out);
@@ -75,6 +93,10 @@ int cmd_show(struct ctl *c, int argc, char **argv)
         story_text(&s, &o, &out);
     out_print(&out);
     buf_done(&out);
+    if (opened) {
+        (void)ctl_fail(&e);
+        code = EXIT_FAILED;
+    }
 out:
     fetch_story_done(&s);
     return code;

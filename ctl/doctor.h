@@ -66,6 +66,7 @@ void doctor_judge_seen(struct doctor *d, const struct http *h,
 void doctor_redis(struct doctor *d);
 void doctor_queue(struct doctor *d);
 void doctor_key(struct doctor *d);
+void doctor_seal(struct doctor *d);
 void doctor_templates(struct doctor *d);
 void doctor_spool(struct doctor *d);
 void doctor_gitlab(struct doctor *d);

@@ -66,15 +66,18 @@ static const struct command commands[] = {
      "  --watch [SECONDS]  live: rate, workers with what each does, last failures;\n"
      "                     anew every 2 s, until interrupted\n"},
     {"workers", cmd_workers, "the workers that are alive", "\n"},
-    {"keygen", cmd_keygen, "make a signing key",
-     "FILE [--type ed25519|rsa] [--bits N]\n"
+    {"keygen", cmd_keygen, "make a signing key, or one that seals",
+     "FILE [--type ed25519|rsa|seal] [--bits N]\n"
      "Writes FILE, for its owner alone, and FILE.pub. Neither may exist.\n"
      "  --type ed25519  for PASETO licenses (default)\n"
      "  --type rsa      for license files that GitLab imports\n"
+     "  --type seal     for STOPGAP_SEAL_KEY_FILE; there is no FILE.pub\n"
      "  --bits N        of an RSA key: 2048, 3072 or 4096 (default)\n"},
     {"key-id", cmd_key_id, "a key's id",
      "[FILE]\n"
-     "FILE: a signing key or its FILE.pub (default: STOPGAP_LICENSE_KEY_FILE)\n"},
+     "FILE: a signing key, its FILE.pub (default: STOPGAP_LICENSE_KEY_FILE), or a "
+     "file\n"
+     "of seal keys: one id a line, that which seals first\n"},
     {"verify", cmd_verify, "what a license says, and whether it holds",
      "FILE [--key FILE.pub]\n"
      "FILE, or - for standard input, may have other text around the license.\n"
@@ -102,7 +105,8 @@ static const struct command commands[] = {
      "  --mail-to ADDRESS  also mail a sample there that is no license, the way that\n"
      "                     licenses take\n"
      "  --quiet            only what is wrong; nothing when all is well\n"
-     "Tries Redis, the queue, key, spool, mail server, GitLab, Slack and Zendesk, and\n"
+     "Tries Redis, the queue, keys, spool, mail server, GitLab, Slack and Zendesk, "
+     "and\n"
      "changes nothing. Exit status 1 when something failed.\n"},
     {"config", cmd_config, "the settings in force, secrets masked", "\n"},
     {"help", cmd_help, "this text, or a command's", "[COMMAND]\n"},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "out.h"
+#include "seal.h"
 #include "story.h"
 #include "utf8.h"
 #include "when.h"
@@ -74,6 +75,8 @@ static void set_request(json_t *o, const struct job *j)
 
 static void set_license(json_t *o, const struct job *j, bool with_text)
 {
+    char seal_id[SEAL_ID_LEN + 1];
+
     set_text(o, "license_id", j->license_id);
     set_text(o, "license_format", j->license_format);
     set_text(o, "key_id", j->key_id);
@@ -82,6 +85,10 @@ static void set_license(json_t *o, const struct job *j, bool with_text)
     set_text(o, "message_id", j->message_id);
     set_int(o, "lost_answers", j->ambiguous);
     set_true(o, "mail_arrived", j->mail_arrived);
+    if (j->sealed) {
+        seal_id_of(j->sealed, seal_id);
+        set_text(o, "license_sealed_with", seal_id);
+    }
     if (with_text)
         set_text(o, "license", j->license);
 }

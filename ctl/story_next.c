@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "issue_advice.h"
+#include "seal.h"
 #include "story.h"
 #include "when.h"
 
@@ -59,6 +60,9 @@ size_t story_next(const struct job *j, int64_t now_ms,
             "its license was signed more than a day ago: this makes a new one");
     else if (j->state == JOB_DELAYED)
         put(&out[0], j, "", "to try it now");
+    else if (j->has_error && j->error.code == SEAL_BROKEN)
+        put(&out[0], j, " --redo sign",
+            "its license was changed in Redis: this makes and mails a new one");
     else
         put_by_class(&out[0], j);
     return 1;

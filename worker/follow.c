@@ -103,6 +103,8 @@ static void begin(struct follow *f, const struct queue_follows *batch, size_t i)
         }
         tell_unreadable(it, &e);
     }
+    /* If it does not open, the issue says so. */
+    (void)job_open_license(&it->job, f->worker->seal, f->worker->settings->queue, &e);
     it->kind = mem_strdup(it->what.kind);
     it->id = mem_strdup(it->what.id);
     it->fixed_url = mem_strdup(it->what.fixed_url);

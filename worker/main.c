@@ -9,6 +9,7 @@
 #include "license.h"
 #include "log.h"
 #include "mem.h"
+#include "seal.h"
 #include "secret.h"
 #include "settings.h"
 #include "template.h"
@@ -27,7 +28,7 @@ static const char usage[] =
     "  --env-file FILE  KEY=value lines; the environment wins\n"
     "  --check          reads settings, key and templates, then ends\n"
     "Signals: TERM drains (a second one leaves at once), TSTP stops taking\n"
-    "jobs, CONT takes them again, HUP reads templates, key and token again.\n";
+    "jobs, CONT takes them again, HUP reads templates, keys and token again.\n";
 
 /* GitLab's token, if it came from a file; empty at the start, when settings hold it. */
 static int load_token(const struct worker *w, struct secret *token, struct err *e)
@@ -66,6 +67,7 @@ static int load_files(struct worker *w, struct err *e)
     struct secret token = {0};
     struct templates *templates = templates_load(s->template_dir, e);
     struct license_key *key = NULL;
+    struct seal *seal = NULL;
     int rc = -1;
 
     if (!templates || load_token(w, &token, e))
@@ -73,32 +75,48 @@ static int load_files(struct worker *w, struct err *e)
     key = license_key_load(s->license_key_file, s->license_key_passphrase_file, e);
     if (!key || check_term(s, key, e))
         goto out;
+    if (s->seal_key_file && !(seal = seal_load(s->seal_key_file, e)))
+        goto out;
     templates_free(w->templates);
     license_key_free(w->key);
+    seal_free(w->seal);
     w->templates = templates;
     w->key = key;
+    w->seal = seal;
     if (token.len)
         gitlab_set_token(w->gitlab, &token);
     templates = NULL;
     key = NULL;
+    seal = NULL;
     rc = 0;
 out:
+    seal_free(seal);
     license_key_free(key);
     templates_free(templates);
     secret_done(&token);
     return rc;
 }
 
+/* Which key seals, for a log line. */
+static void say_seal(const struct worker *w, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s%s", w->seal ? ", licenses sealed with " : "",
+                   w->seal ? seal_key_id(w->seal, 0) : "");
+}
+
 static void reload(struct worker *w)
 {
+    char seal[64];
     struct err e;
 
     daemon_reloading();
-    if (load_files(w, &e))
+    if (load_files(w, &e)) {
         log_msg(LOG_ERROR, "reload", "nothing changed: %s", e.text);
-    else
-        log_msg(LOG_INFO, "reload", "templates, key and token read again, key %s",
-                license_key_id(w->key));
+    } else {
+        say_seal(w, seal, sizeof seal);
+        log_msg(LOG_INFO, "reload", "templates, keys and token read again, key %s%s",
+                license_key_id(w->key), seal);
+    }
     daemon_reloaded();
 }
 
@@ -136,6 +154,7 @@ static int serve(const struct settings *s, bool check, const char *env_file)
     static uv_loop_t loop;
     struct worker w = {.loop = &loop, .settings = s};
     struct err e;
+    char seal[64];
     int code = 2;
     bool closed;
 
@@ -158,9 +177,10 @@ static int serve(const struct settings *s, bool check, const char *env_file)
         log_msg(LOG_ERROR, "start", "%s", e.text);
         goto out;
     }
+    say_seal(&w, seal, sizeof seal);
     log_msg(LOG_INFO, "ready",
-            "stopgap-worker " STOPGAP_VERSION " as %s, queue %s, key %s", w.wid,
-            s->queue, license_key_id(w.key));
+            "stopgap-worker " STOPGAP_VERSION " as %s, queue %s, key %s%s", w.wid,
+            s->queue, license_key_id(w.key), seal);
     daemon_ready(&loop);
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* until worker_stop */
     daemon_signals_end(w.signals, ARRAY_LEN(signal_numbers));
@@ -172,6 +192,7 @@ static int serve(const struct settings *s, bool check, const char *env_file)
 out:
     templates_free(w.templates);
     license_key_free(w.key);
+    seal_free(w.seal);
     tls_free(w.tls);
     return code;
 }

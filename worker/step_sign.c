@@ -8,6 +8,7 @@
 
 #include "license.h"
 #include "mem.h"
+#include "seal.h"
 #include "settings.h"
 #include "step.h"
 #include "worker_pool.h"
@@ -49,6 +50,24 @@ void step_sign_caps(struct task *t)
     add_cap(t, "day", "", s->max_per_day);
 }
 
+/* A program that knows nothing of seals would mail it as it stands: `v` keeps it away.
+ */
+static void write_license(struct task *t)
+{
+    const struct worker *w = t->worker;
+    struct buf sealed;
+
+    if (!w->seal) {
+        queue_write_str(&t->dirty, "lic", t->job.license);
+        return;
+    }
+    buf_init(&sealed, 2 * SEAL_TEXT_MAX);
+    job_seal_license(&t->job, w->seal, w->settings->queue, &sealed);
+    queue_write_bytes(&t->dirty, "lic", sealed.data, sealed.len);
+    queue_write_int(&t->dirty, "v", JOB_VERSION_SEALED);
+    buf_done(&sealed);
+}
+
 static void keep(struct task *t, const struct license_key *key,
                  const struct license_claims *c, const struct buf *text)
 {
@@ -56,6 +75,7 @@ static void keep(struct task *t, const struct license_key *key,
 
     t->signed_here = true;
     mem_set(&j->license, text->data);
+    mem_set(&j->sealed, NULL); /* one that was too old */
     memcpy(j->license_id, c->id, sizeof j->license_id);
     memcpy(j->key_id, c->key_id, sizeof j->key_id);
     (void)snprintf(j->license_format, sizeof j->license_format, "%s",
@@ -64,7 +84,7 @@ static void keep(struct task *t, const struct license_key *key,
     j->expires_ms = c->expires_ms;
     if (!j->mail_date_ms || !j->mail_serial)
         j->mail_date_ms = c->issued_ms;
-    queue_write_bytes(&t->dirty, "lic", text->data, text->len);
+    write_license(t);
     queue_write_str(&t->dirty, "lic_id", c->id);
     queue_write_str(&t->dirty, "kid", c->key_id);
     queue_write_str(&t->dirty, "lic_format", j->license_format);

@@ -445,6 +445,10 @@ void task_start(struct worker *w, struct job *job, bool solo)
         finish(t, QUEUE_DONE, 0);
         return;
     }
-    if (!given_back(t))
+    if (given_back(t))
+        return;
+    if (task_has_license(t))
         advance(t);
+    else
+        settle_failed(t);
 }

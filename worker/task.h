@@ -111,6 +111,10 @@ bool task_call_again(struct task *t, const struct err *e);
 /* Forgets all tasks, after the loop has ended: their jobs are left to the lease. */
 void task_drop_all(struct worker *w);
 
+/* True: the license is at hand, or the step at hand has no need of it. False: t->err,
+ * and how long to wait if that is for want of a key. */
+bool task_has_license(struct task *t);
+
 /* Marks a step done, now, in the record and in dirty. words: the remote's, or "". */
 void task_mark(struct task *t, enum job_step step, const char *words);
 

@@ -38,6 +38,7 @@ struct worker {
     const struct settings *settings;
     struct tls *tls; /* NULL: neither Redis nor the mail server wants it */
     struct license_key *key;
+    struct seal *seal; /* NULL: licenses stand in Redis in clear */
     struct templates *templates;
     char wid[160];
     char host_name[80];
@@ -95,7 +96,7 @@ struct worker {
     int exit_code;
 };
 
-/* Makes the clients and starts. *w is zeroed but loop, settings, tls, key, templates.
+/* Makes the clients and starts. *w is zeroed but loop, settings, tls, keys, templates.
  * ERR_CONFIG if a client cannot be set up. */
 int worker_start(struct worker *w, struct err *e) MUST_CHECK;
 

@@ -110,7 +110,8 @@ end
 -- A record that no worker would take, or could.
 local function restore(id, f, names, at)
   if not f.raw then return remove(id, names) end
-  for name, value in pairs({v = '1', accepted_ms = stamp, attempt = '0', fence = '0'}) do
+  local v = string.sub(f.lic or '', 1, 7) == 'sealed:' and '2' or '1'
+  for name, value in pairs({v = v, accepted_ms = stamp, attempt = '0', fence = '0'}) do
     call('HSETNX', job(id), name, value)
   end
   call('HSET', job(id), 'state', 'queued')
@@ -153,7 +154,7 @@ end
 
 local function look_at_job(id)
   local f = read(job(id), {'v', 'state', 'owner', 'raw', 'due_ms', 'ended_ms', 'ticket',
-    'report_iid', 'report_url'})
+    'report_iid', 'report_url', 'lic'})
   if f.v and (tonumber(f.v) or math.huge) > tonumber(ARGV[5]) then return end
   look_at_place(id, f)
   if f.owner and f.state ~= 'active' then

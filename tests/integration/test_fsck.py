@@ -315,7 +315,7 @@ def test_counters(ctl, q, name, value, least):
 
 
 def test_a_newer_record_is_left_alone(ctl, q):
-    q.job("a", "queued", v=2, owner="x")
+    q.job("a", "queued", v=3, owner="x")
     q.redis.delete(q.key("pending"))
     before = q.dump()
     found = ctl.json("fsck", "--repair")

@@ -295,10 +295,10 @@ static void test_no_record(void **state)
 /* Nothing of a newer record is looked at: its fields may mean something else. */
 static void test_newer_record(void **state)
 {
-    static const struct job_field fields[] = {F("attempt", "many"), F("v", "2")};
+    static const struct job_field fields[] = {F("attempt", "many"), F("v", "3")};
 
     (void)state;
-    assert_fault(fields, 2, ERR_CANCELLED, "written in form 2");
+    assert_fault(fields, 2, ERR_CANCELLED, "written in form 3");
 }
 
 static void test_bad_id(void **state)

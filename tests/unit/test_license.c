@@ -702,7 +702,7 @@ static void test_keygen_types(void **state)
     (void)state;
     assert_int_equal(unlink(path), 0);
     assert_int_equal(license_keygen(path, "dsa", 0, &e), -1);
-    expect_words(&e, ERR_CONFIG, "there are \"ed25519\" and \"rsa\"");
+    expect_words(&e, ERR_CONFIG, "there are \"ed25519\", \"rsa\" and \"seal\"");
     assert_int_equal(license_keygen(path, "ed25519", 2048, &e), -1);
     expect_words(&e, ERR_CONFIG, "no --bits");
     assert_int_equal(access(path, F_OK), -1);

@@ -208,7 +208,6 @@ static const struct {
     {"STOPGAP_ON_AMBIGUOUS", "drop", "allowed: resend or hold"},
     {"STOPGAP_LEASE", "999ms", "from 1s to 10m"},
     {"STOPGAP_LEASE", "11m", "from 1s to 10m"},
-    {"STOPGAP_SEAL_KEY_FILE", "/k", "not in this version yet"},
     {"STOPGAP_LOG_LEVEL", "trace", "error or warn or info or debug"},
     {"STOPGAP_LOG_FORMAT", "xml", "logfmt or json"},
     {"STOPGAP_CONCURENCY", "1", "unknown name; did you mean STOPGAP_CONCURRENCY?"},
