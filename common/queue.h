@@ -310,9 +310,15 @@ int queue_depth(struct queue *q, queue_depth_fn fn, void *arg,
 
 typedef void (*queue_answer_fn)(void *arg, const char *word, const char *detail,
                                 const struct err *e);
+
+/* Who does it and from where, as their program says: claimed, not proved. No tabs and
+ * no line ends in either. */
+struct queue_by {
+    const char *who, *from;
+};
 struct queue_requeue {
     const char *id;
-    const char *who;
+    const struct queue_by *by;
     const char *redo; /* step name or "" */
     bool mail_arrived;
     bool lift_limit;
@@ -323,17 +329,33 @@ int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answe
                   void *arg, struct err *e) MUST_CHECK;
 /* OK id | NONE | STATE state | EXPIRED | SPENT. request: the job that asks for it,
  * which is granted it once; "": a person does, and is granted it each time. */
-int queue_resend(struct queue *q, const char *id, const char *who, const char *request,
-                 queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;
+int queue_resend(struct queue *q, const char *id, const struct queue_by *by,
+                 const char *request, queue_answer_fn fn, void *arg,
+                 struct err *e) MUST_CHECK;
 /* OK | NONE | STATE state */
-int queue_discard(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
-                  void *arg, struct err *e) MUST_CHECK;
+int queue_discard(struct queue *q, const char *id, const struct queue_by *by,
+                  queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+/* A request onto the public list, by an operator. what: "submit" or "reconcile", for
+ * the audit. OK */
+struct queue_submit {
+    const char *id;
+    const char *raw;
+    size_t raw_len;
+    const char *what;
+    const struct queue_by *by;
+};
+int queue_submit(struct queue *q, const struct queue_submit *request,
+                 queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;
+/* reason NULL: resume. OK 1, or OK 0: it was not paused */
+int queue_pause(struct queue *q, const char *reason, const struct queue_by *by,
+                queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 /* What is suspected of the queue, judged in one moment and, if asked, mended in the
  * same. rule and subject: what common/lua/fsck.lua takes. */
 struct queue_check {
     const char *rule, *subject;
-    const char *who;
+    const struct queue_by *by;
     bool repair;
     const char *more[QUEUE_CHECK_MORE]; /* up to the first NULL */
 };

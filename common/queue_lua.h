@@ -25,6 +25,8 @@ enum queue_script {
     QUEUE_RESEND,
     QUEUE_POINT_AT,
     QUEUE_DISCARD,
+    QUEUE_SUBMIT,
+    QUEUE_PAUSE,
     QUEUE_TRIM,
     QUEUE_LANE,
     QUEUE_FSCK,

@@ -30,29 +30,55 @@ int queue_requeue(struct queue *q, const struct queue_requeue *what, queue_answe
                   void *arg, struct err *e)
 {
     const char *const texts[] = {what->id,
-                                 what->who,
+                                 what->by->who,
                                  what->redo,
                                  what->mail_arrived ? "1" : "0",
                                  what->lift_limit ? "1" : "0",
+                                 what->by->from,
                                  NULL};
 
     return ask(q, QUEUE_REQUEUE, texts, fn, arg, e);
 }
 
-int queue_resend(struct queue *q, const char *id, const char *who, const char *request,
-                 queue_answer_fn fn, void *arg, struct err *e)
+int queue_resend(struct queue *q, const char *id, const struct queue_by *by,
+                 const char *request, queue_answer_fn fn, void *arg, struct err *e)
 {
-    const char *const texts[] = {id, who, request, NULL};
+    const char *const texts[] = {id, by->who, request, by->from, NULL};
 
     return ask(q, QUEUE_RESEND, texts, fn, arg, e);
 }
 
-int queue_discard(struct queue *q, const char *id, const char *who, queue_answer_fn fn,
-                  void *arg, struct err *e)
+int queue_discard(struct queue *q, const char *id, const struct queue_by *by,
+                  queue_answer_fn fn, void *arg, struct err *e)
 {
-    const char *const texts[] = {id, who, NULL};
+    const char *const texts[] = {id, by->who, by->from, NULL};
 
     return ask(q, QUEUE_DISCARD, texts, fn, arg, e);
+}
+
+int queue_submit(struct queue *q, const struct queue_submit *request,
+                 queue_answer_fn fn, void *arg, struct err *e)
+{
+    struct queue_call *c = queue_call_new(arg);
+    struct queue_args a;
+
+    c->fn.answer = fn;
+    queue_args_begin(&a, q);
+    queue_arg_str(&a, request->id);
+    queue_arg_bytes(&a, request->raw, request->raw_len);
+    queue_arg_str(&a, request->by->who);
+    queue_arg_str(&a, request->by->from);
+    queue_arg_str(&a, request->what);
+    return queue_call_eval(q, &a, QUEUE_SUBMIT, on_answer, c, e);
+}
+
+int queue_pause(struct queue *q, const char *reason, const struct queue_by *by,
+                queue_answer_fn fn, void *arg, struct err *e)
+{
+    const char *const texts[] = {reason ? "1" : "0", reason ? reason : "", by->who,
+                                 by->from, NULL};
+
+    return ask(q, QUEUE_PAUSE, texts, fn, arg, e);
 }
 
 static void on_findings(void *arg, const struct redisReply *r, const struct err *e)
@@ -81,8 +107,9 @@ int queue_check(struct queue *q, const struct queue_check *what, queue_findings_
     queue_arg_str(&a, what->rule);
     queue_arg_str(&a, what->subject);
     queue_arg_str(&a, what->repair ? "1" : "0");
-    queue_arg_str(&a, what->who);
+    queue_arg_str(&a, what->by->who);
     queue_arg_int(&a, JOB_VERSION);
+    queue_arg_str(&a, what->by->from);
     for (size_t i = 0; i < QUEUE_CHECK_MORE && what->more[i]; i++)
         queue_arg_str(&a, what->more[i]);
     return queue_call_eval(q, &a, QUEUE_FSCK, on_findings, c, e);

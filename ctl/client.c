@@ -326,20 +326,40 @@ int client_requeue(struct client *c, const struct queue_requeue *what,
     return await_answer(c, queue_requeue(c->queue, what, on_answer, &a, e), e);
 }
 
-int client_resend(struct client *c, const char *id, const char *who,
+int client_resend(struct client *c, const char *id, const struct queue_by *by,
                   struct client_answer *out, struct err *e)
 {
     struct asking a = {c, out};
 
-    return await_answer(c, queue_resend(c->queue, id, who, "", on_answer, &a, e), e);
+    return await_answer(c, queue_resend(c->queue, id, by, "", on_answer, &a, e), e);
 }
 
-int client_discard(struct client *c, const char *id, const char *who,
+int client_discard(struct client *c, const char *id, const struct queue_by *by,
                    struct client_answer *out, struct err *e)
 {
     struct asking a = {c, out};
 
-    return await_answer(c, queue_discard(c->queue, id, who, on_answer, &a, e), e);
+    return await_answer(c, queue_discard(c->queue, id, by, on_answer, &a, e), e);
+}
+
+int client_submit(struct client *c, const struct queue_submit *request, struct err *e)
+{
+    struct client_answer answer;
+    struct asking a = {c, &answer};
+
+    return await_answer(c, queue_submit(c->queue, request, on_answer, &a, e), e);
+}
+
+int client_pause_queue(struct client *c, const char *reason, const struct queue_by *by,
+                       bool *changed, struct err *e)
+{
+    struct client_answer answer;
+    struct asking a = {c, &answer};
+
+    if (await_answer(c, queue_pause(c->queue, reason, by, on_answer, &a, e), e))
+        return -1;
+    *changed = strcmp(answer.detail, "1") == 0;
+    return 0;
 }
 
 struct checking {

@@ -64,10 +64,15 @@ struct client_answer {
 };
 int client_requeue(struct client *c, const struct queue_requeue *what,
                    struct client_answer *out, struct err *e) MUST_CHECK;
-int client_resend(struct client *c, const char *id, const char *who,
+int client_resend(struct client *c, const char *id, const struct queue_by *by,
                   struct client_answer *out, struct err *e) MUST_CHECK;
-int client_discard(struct client *c, const char *id, const char *who,
+int client_discard(struct client *c, const char *id, const struct queue_by *by,
                    struct client_answer *out, struct err *e) MUST_CHECK;
+int client_submit(struct client *c, const struct queue_submit *request,
+                  struct err *e) MUST_CHECK;
+/* reason NULL: resume. *changed: it was paused until now. */
+int client_pause_queue(struct client *c, const char *reason, const struct queue_by *by,
+                       bool *changed, struct err *e) MUST_CHECK;
 
 /* Sends a check without waiting; the texts of what are copied. fn runs only when Redis
  * answered. */

@@ -123,9 +123,9 @@ static int work(struct ctl *c, const struct options *o)
     struct err e;
     int code = EXIT_OK;
 
-    if (fsck_run(c->client, c->user, o->repair, &f, &e) ||
+    if (fsck_run(c->client, &c->by, o->repair, &f, &e) ||
         (o->tracker &&
-         fsck_tracker_run(c->client, c->settings, c->user, o->repair, &f, &e)))
+         fsck_tracker_run(c->client, c->settings, &c->by, o->repair, &f, &e)))
         code = ctl_fail(&e);
     if (!code || f.count) {
         if (c->json)

@@ -79,7 +79,7 @@ static int run(struct ctl *c, int argc, char **argv, int most, enum answer_verb 
     if (n < 0)
         return EXIT_USAGE;
     code = cmd_job_start(c, argv, n);
-    return code ? code : cmd_job_each(c, verb, argv, n, ask, c->user);
+    return code ? code : cmd_job_each(c, verb, argv, n, ask, (void *)&c->by);
 }
 
 int cmd_resend(struct ctl *c, int argc, char **argv)

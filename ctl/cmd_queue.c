@@ -9,11 +9,6 @@
 
 #define REASON_MAX 500 /* bytes */
 
-static void on_deleted(void *arg, const struct redisReply *reply)
-{
-    *(int64_t *)arg = reply_int(reply);
-}
-
 static int say(const struct ctl *c, bool paused, const char *words)
 {
     if (c->json)
@@ -25,10 +20,8 @@ static int say(const struct ctl *c, bool paused, const char *words)
 
 int cmd_pause(struct ctl *c, int argc, char **argv)
 {
-    char key[QUEUE_KEY_MAX];
-    int64_t now_ms = 0;
-    struct buf value;
     struct err e;
+    bool changed;
     int code, n = ctl_args(c, argc, argv, NULL, 0, 1);
 
     if (n < 0)
@@ -38,15 +31,7 @@ int cmd_pause(struct ctl *c, int argc, char **argv)
     code = ctl_connect(c);
     if (code)
         return code;
-    buf_init(&value, OUT_MAX);
-    client_key(c->client, "paused", "", key);
-    if (client_now(c->client, &now_ms, &e) == 0) {
-        buf_addf(&value, "%lld %s %s", (long long)now_ms, c->user, n ? argv[0] : "");
-        client_send(c->client, NULL, NULL, 3, (const char *[]){"SET", key, value.data},
-                    NULL);
-    }
-    buf_done(&value);
-    if (client_wait(c->client, &e))
+    if (client_pause_queue(c->client, n ? argv[0] : "", &c->by, &changed, &e))
         return ctl_fail(&e);
     return say(
         c, true,
@@ -56,9 +41,8 @@ int cmd_pause(struct ctl *c, int argc, char **argv)
 
 int cmd_resume(struct ctl *c, int argc, char **argv)
 {
-    char key[QUEUE_KEY_MAX];
-    int64_t deleted = 0;
     struct err e;
+    bool changed;
     int code;
 
     if (ctl_args(c, argc, argv, NULL, 0, 0) < 0)
@@ -66,10 +50,8 @@ int cmd_resume(struct ctl *c, int argc, char **argv)
     code = ctl_connect(c);
     if (code)
         return code;
-    client_key(c->client, "paused", "", key);
-    client_send(c->client, on_deleted, &deleted, 2, (const char *[]){"DEL", key}, NULL);
-    if (client_wait(c->client, &e))
+    if (client_pause_queue(c->client, NULL, &c->by, &changed, &e))
         return ctl_fail(&e);
     return say(c, false,
-               deleted ? "resumed: workers take jobs again" : "it was not paused");
+               changed ? "resumed: workers take jobs again" : "it was not paused");
 }

@@ -208,21 +208,14 @@ static void print_json(const struct report *r)
 
 /* ---- submitting ---- */
 
-static int push(struct client *client, const struct reconcile_item *item, struct err *e)
+static int push(struct ctl *c, const struct reconcile_item *item, struct err *e)
 {
-    char key[QUEUE_KEY_MAX];
-    struct buf entry;
-    int rc;
+    const struct queue_submit request = {item->job_id, item->attempts.payload,
+                                         item->attempts.payload_len, "reconcile",
+                                         &c->by};
 
-    buf_init(&entry, REQUEST_MAX_BYTES + 64);
-    buf_addf(&entry, "%s ", item->job_id);
-    buf_add(&entry, item->attempts.payload, item->attempts.payload_len);
-    client_key(client, "inbox", "", key);
-    client_send(client, NULL, NULL, 3, (const char *[]){"LPUSH", key, entry.data},
-                (size_t[]){5, strlen(key), entry.len});
-    rc = client_wait(client, e) || client_confirm(client, e) ? -1 : 0;
-    buf_done(&entry);
-    return rc;
+    return client_submit(c->client, &request, e) || client_confirm(c->client, e) ? -1
+                                                                                 : 0;
 }
 
 /* In the order in which they were meant to come. */
@@ -238,7 +231,7 @@ static int submit(struct ctl *c, struct report *r, struct err *e)
         if (!first)
             client_pause(c->client, PACE_MS);
         first = false;
-        if (push(c->client, item, e))
+        if (push(c, item, e))
             return err_wrap(e,
                             "%zu submitted, then it failed at %s; run it again: what "
                             "is there already is not submitted twice",

@@ -306,7 +306,7 @@ int cmd_requeue(struct ctl *c, int argc, char **argv)
         code = cmd_job_start(c, argv, n);
     if (code)
         return code;
-    o.what.who = c->user;
+    o.what.by = &c->by;
     o.what.redo = o.redo ? o.redo : "";
     if (o.all || o.where)
         return requeue_many(c, &o, class);

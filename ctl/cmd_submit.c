@@ -61,7 +61,7 @@ static int build(struct ctl *c, const char **values, struct buf *out)
     char *text;
 
     if (!values[REQUESTED_BY])
-        values[REQUESTED_BY] = c->user;
+        values[REQUESTED_BY] = c->by.who;
     for (size_t i = 0; i < FIELD_COUNT; i++)
         if (values[i] &&
             json_object_set_new(object, fields[i].field, json_string(values[i]))) {
@@ -125,18 +125,9 @@ static int check(const struct ctl *c, const struct buf *raw)
 
 static int push(struct ctl *c, const char *id, const struct buf *raw, struct err *e)
 {
-    char key[QUEUE_KEY_MAX];
-    struct buf entry;
-    int rc;
+    const struct queue_submit request = {id, raw->data, raw->len, "submit", &c->by};
+    int rc = client_submit(c->client, &request, e);
 
-    buf_init(&entry, REQUEST_MAX_BYTES + 64);
-    buf_addf(&entry, "%s ", id);
-    buf_add(&entry, raw->data, raw->len);
-    client_key(c->client, "inbox", "", key);
-    client_send(c->client, NULL, NULL, 3, (const char *[]){"LPUSH", key, entry.data},
-                (size_t[]){5, strlen(key), entry.len});
-    rc = client_wait(c->client, e);
-    buf_done(&entry);
     if (rc && e->code == REDIS_LOST)
         return err_wrap(e,
                         "it is not known whether the request was queued; \"stopgapctl "

@@ -1,52 +1,21 @@
 /* ctl: see ctl.h. */
 #include "ctl.h"
 
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "buf.h"
 #include "mem.h"
 #include "out.h"
 #include "settings.h"
-#include "utf8.h"
 
-/* 1 to 255 printable characters without blanks. */
-static bool name_is_plain(const char *name)
+void ctl_init(struct ctl *c, const struct actor_claims *claims)
 {
-    const char *p = name, *end = name + strlen(name);
-    size_t n = 0;
-
-    for (; p < end; n++) {
-        int32_t ch = utf8_next(&p, end);
-
-        if (ch <= ' ' || !utf8_printable(ch))
-            return false;
-    }
-    return n >= 1 && n <= 255;
-}
-
-/* Some users have no name: a container's, mostly. */
-static char *choose_user(const char *from_environment)
-{
-    const struct passwd *known;
-    char number[32];
-
-    if (from_environment && name_is_plain(from_environment))
-        return mem_strdup(from_environment);
-    known = getpwuid(geteuid());
-    if (known && name_is_plain(known->pw_name))
-        return mem_strdup(known->pw_name);
-    (void)snprintf(number, sizeof number, "uid-%lu", (unsigned long)geteuid());
-    return mem_strdup(number);
-}
-
-void ctl_init(struct ctl *c, const char *user)
-{
-    *c = (struct ctl){.programs = PROGRAM_CTL, .user = choose_user(user)};
+    *c = (struct ctl){.programs = PROGRAM_CTL};
+    actor_init(&c->actor, claims);
+    c->by = (struct queue_by){c->actor.who, c->actor.from};
     c->global[0] = (struct arg_option){"env-file", ARG_TEXT, &c->env_file};
     c->global[1] = (struct arg_option){"json", ARG_FLAG, &c->json};
 }
@@ -55,7 +24,7 @@ void ctl_done(struct ctl *c)
 {
     client_close(c->client);
     settings_free(c->settings);
-    free(c->user);
+    actor_done(&c->actor);
     *c = (struct ctl){.command = NULL};
 }
 

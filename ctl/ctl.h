@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "actor.h"
 #include "args.h"
 #include "client.h"
 #include "err.h"
@@ -28,13 +29,13 @@ struct ctl {
     bool json;
     struct arg_option global[3]; /* the two above */
     unsigned programs;           /* enum program: whose settings the command needs */
-    char *user;                  /* who is doing this, for the job's story */
+    struct actor actor;          /* who is doing this, */
+    struct queue_by by;          /* as scripts are told it */
     struct settings *settings;   /* once asked for */
     struct client *client;
 };
 
-/* user: of the environment; if it is no name, the account's counts. */
-void ctl_init(struct ctl *c, const char *user);
+void ctl_init(struct ctl *c, const struct actor_claims *claims);
 void ctl_done(struct ctl *c);
 
 /* Reads a command's options; operands to the front. Returns how many operands there

@@ -79,6 +79,7 @@ static const struct family {
     {"tell:slack", false, NULL, NULL},
     {"tell:zendesk", false, NULL, NULL},
     {"workers", false, NULL, NULL},
+    {"audit", false, NULL, RETENTION},
     {"paused", false, NULL, NULL},
     {"stat", false, NULL, NULL},
     {"cfg", false, NULL, NULL},
@@ -109,7 +110,7 @@ struct run {
     struct fsck *out;
     struct fsck_look look;
     struct fsck_names suspects; /* jobs */
-    const char *who;
+    const struct queue_by *by;
     bool repair;
     struct asked asked[BATCH];
     size_t under_way;
@@ -153,7 +154,7 @@ static int check(struct run *r, const char *rule, const char *subject,
                  const char *where, const char *more, struct err *e)
 {
     struct queue_check what = {
-        .rule = rule, .subject = subject, .who = r->who, .repair = r->repair};
+        .rule = rule, .subject = subject, .by = r->by, .repair = r->repair};
     struct asked *a = ask(r, where, e);
 
     if (!a)
@@ -267,7 +268,7 @@ static void suspect_orphans(struct run *r)
 static int check_job(struct run *r, const char *id, struct err *e)
 {
     struct queue_check what = {
-        .rule = "job", .subject = id, .who = r->who, .repair = r->repair};
+        .rule = "job", .subject = id, .by = r->by, .repair = r->repair};
     struct asked *a = ask(r, id, e);
     const struct fsck_place *place;
     size_t count;
@@ -350,7 +351,7 @@ static int check_rest(struct run *r, struct err *e)
     return wait_all(r, e);
 }
 
-int fsck_run(struct client *c, const char *who, bool repair, struct fsck *out,
+int fsck_run(struct client *c, const struct queue_by *by, bool repair, struct fsck *out,
              struct err *e)
 {
     struct run *r = mem_new(1, sizeof *r);
@@ -359,7 +360,7 @@ int fsck_run(struct client *c, const char *who, bool repair, struct fsck *out,
     *out = (struct fsck){0};
     r->client = c;
     r->out = out;
-    r->who = who;
+    r->by = by;
     r->repair = repair;
     if (fsck_look_keys(c, &r->look, e) || fsck_look_places(c, &r->look, e) ||
         check_keys(r, true, e) || check_jobs(r, e) || check_keys(r, false, e) ||

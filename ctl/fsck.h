@@ -29,7 +29,7 @@ struct fsck {
 };
 
 /* The caller ends it with fsck_done, also after a failure. */
-int fsck_run(struct client *c, const char *who, bool repair, struct fsck *out,
+int fsck_run(struct client *c, const struct queue_by *by, bool repair, struct fsck *out,
              struct err *e) MUST_CHECK;
 void fsck_done(struct fsck *f);
 

@@ -21,7 +21,8 @@ enum { IID, URL, CLOSED, ENDS, REQ, DIGEST, TICKET, SAME, MORE };
 struct marking {
     struct client *client;
     struct fsck *out;
-    const char *who, *id;
+    const struct queue_by *by;
+    const char *id;
     bool repair;
     struct err *err;
 };
@@ -48,7 +49,7 @@ static int send_mark(struct marking *m, const struct tracker_issue *issue,
     char iid[NUMBER_MAX], ends[NUMBER_MAX], ticket[NUMBER_MAX] = "";
     char digest[REQUEST_DIGEST_LEN + 1] = "", same[REQUEST_DIGEST_LEN + 1] = "";
     struct queue_check what = {
-        .rule = "recorded", .subject = m->id, .who = m->who, .repair = m->repair};
+        .rule = "recorded", .subject = m->id, .by = m->by, .repair = m->repair};
     struct buf req;
     int rc;
 
@@ -117,7 +118,7 @@ static int look_for_job(struct marking *m, const struct tracker_issue *issue,
                         struct err *e)
 {
     struct queue_check what = {
-        .rule = "unknown", .subject = issue->job_id, .who = m->who};
+        .rule = "unknown", .subject = issue->job_id, .by = m->by};
 
     m->id = issue->job_id;
     what.more[0] = issue->url;
@@ -140,7 +141,7 @@ static void on_busy(void *arg, const struct queue_findings *f)
 
 static int check_rest(struct marking *m, struct err *e)
 {
-    const struct queue_check what = {.rule = "rest", .subject = "", .who = m->who};
+    const struct queue_check what = {.rule = "rest", .subject = "", .by = m->by};
 
     err_clear(e);
     m->err = e;
@@ -175,10 +176,11 @@ static int hold_against(struct marking *m, const struct tracker_issues *t,
     return rc;
 }
 
-int fsck_tracker_run(struct client *c, const struct settings *settings, const char *who,
-                     bool repair, struct fsck *f, struct err *e)
+int fsck_tracker_run(struct client *c, const struct settings *settings,
+                     const struct queue_by *by, bool repair, struct fsck *f,
+                     struct err *e)
 {
-    struct marking m = {.client = c, .out = f, .who = who, .repair = repair};
+    struct marking m = {.client = c, .out = f, .by = by, .repair = repair};
     struct tracker_issues t;
     int64_t now_ms = 0;
     int rc;

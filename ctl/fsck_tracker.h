@@ -11,7 +11,8 @@ struct settings;
 
 /* Adds to what fsck_run has found. Repairs only a queue that is paused, with nothing
  * active and an empty inbox: ERR_CONFLICT says what is in the way. */
-int fsck_tracker_run(struct client *c, const struct settings *settings, const char *who,
-                     bool repair, struct fsck *f, struct err *e) MUST_CHECK;
+int fsck_tracker_run(struct client *c, const struct settings *settings,
+                     const struct queue_by *by, bool repair, struct fsck *f,
+                     struct err *e) MUST_CHECK;
 
 #endif

@@ -100,6 +100,13 @@ static const struct command commands[] = {
      "             not done here, since Redis was restored from a backup. --repair\n"
      "             marks them so; only while paused, with nothing active\n"
      "Safe beside workers that run. Exit status 1 when something is left.\n"},
+    {"audit", cmd_audit, "what operators did, newest first",
+     "[OPTION...]\n"
+     "  --since TIME  2h, 3d, 2026-01-31, 2026-01-31T12:00:00Z\n"
+     "  --job ID      to this job\n"
+     "  --who NAME    by them\n"
+     "  --limit N     at most so many (default: 50)\n"
+     "Who and from where is what their programs said: claimed, not proved.\n"},
     {"doctor", cmd_doctor, "is everything outside as it has to be?",
      "[OPTION...]\n"
      "  --mail-to ADDRESS  also mail a sample there that is no license, the way that\n"
@@ -224,6 +231,9 @@ static int finish_output(int code)
 
 int main(int argc, char **argv)
 {
+    const struct actor_claims claims = {.user = getenv("USER"),
+                                        .sudo_user = getenv("SUDO_USER"),
+                                        .ssh_connection = getenv("SSH_CONNECTION")};
     struct ctl c;
     struct err e;
     int code;
@@ -231,7 +241,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     if (secret_harden_process(&e) && e.class == ERR_BUG)
         return ctl_fail(&e);
-    ctl_init(&c, getenv("USER"));
+    ctl_init(&c, &claims);
     code = start(&c, argc - 1, argv + 1);
     ctl_done(&c);
     return finish_output(code);

@@ -155,10 +155,10 @@ static void on_resend(void *arg, const char *word, const char *detail,
 static void resend_send(struct task *t)
 {
     const struct request *r = &t->job.request;
+    const struct queue_by by = {r->requested_by, ""};
     struct err e;
 
-    if (queue_resend(t->worker->queue, r->resend_of, r->requested_by, t->job.id,
-                     on_resend, t, &e))
+    if (queue_resend(t->worker->queue, r->resend_of, &by, t->job.id, on_resend, t, &e))
         (void)task_call_again(t, &e);
 }
 

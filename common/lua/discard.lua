@@ -1,5 +1,5 @@
--- uses: prelude view ends
--- ARGV id, who -> {'OK'} | {'NONE'} | {'STATE', state}
+-- uses: prelude view ends audit
+-- ARGV id, who, from -> {'OK'} | {'NONE'} | {'STATE', state}
 local id, j = ARGV[1], job(ARGV[1])
 local f = call('HMGET', j, 'state', 'same')
 if not f[1] then return {'NONE'} end
@@ -16,6 +16,7 @@ if f[2] and call('GET', P .. 'same:' .. f[2]) == id then
 end
 solve(id, id)
 event(id, 'discarded by ' .. ARGV[2])
+audit(ARGV[2], ARGV[3], 'discard', id)
 count('discarded')
 view(id)
 return {'OK'}

@@ -1,16 +1,19 @@
--- uses: prelude view ends reap
--- ARGV rule, subject, repair (0|1), who, newest version known, more...
+-- uses: prelude view ends reap audit
+-- ARGV rule, subject, repair (0|1), who, newest version known, from, more...
 -- -> {how many findings, (kind, detail, mended (0|1))...}
 -- Who calls has looked without holding anything still: what it suspected is judged here,
 -- in one moment, and mended in the same.
 local rule, s, mend, who = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 local out = {0}
+local is_job = {job = true, log = true, view = true, tell = true, recorded = true}
 
 -- repair: a function; nil where nobody but a person can know what is right.
 local function finding(kind, detail, repair)
   local mended = mend and repair and true
   if mended then
     repair()
+    audit(who, ARGV[6], 'fsck', is_job[rule] and s or '-',
+      kind .. (is_job[rule] and '' or ' ' .. rule .. ' ' .. s))
     count('mended')
   end
   out[1] = out[1] + 1
@@ -33,7 +36,7 @@ local function lists(f)
   add('solo')
   if f.owner then add('proc:' .. f.owner) end
   for _, wid in ipairs(call('ZRANGE', P .. 'workers', 0, -1)) do add('proc:' .. wid) end
-  for i = 6, #ARGV do add(ARGV[i]) end -- where it was seen
+  for i = 7, #ARGV do add(ARGV[i]) end -- where it was seen
   return names
 end
 
@@ -240,9 +243,9 @@ local function look_at_recorded(id)
   if not f.state or f.state == 'done' or f.dup_of or f.iid and f['s:record']
       or (tonumber(f.v) or math.huge) > tonumber(ARGV[5]) then return end
   local repair = not in_the_way() and function()
-    mark(id, f, ARGV[6], ARGV[7], ARGV[8] == '1', unpack(ARGV, 9, 13))
+    mark(id, f, ARGV[7], ARGV[8], ARGV[9] == '1', unpack(ARGV, 10, 14))
   end
-  finding('recorded', 'issue ' .. ARGV[6], repair)
+  finding('recorded', 'issue ' .. ARGV[7], repair)
 end
 
 -- ---- what belongs to jobs ----
@@ -269,7 +272,7 @@ end
 
 -- more: the issue's url.
 local function look_at_unknown(id)
-  if gone(id) and not in_inbox(id) then finding('unknown', ARGV[6]) end
+  if gone(id) and not in_inbox(id) then finding('unknown', ARGV[7]) end
 end
 
 local function look_at_pointer(name)
@@ -313,7 +316,9 @@ end
 
 local function look_at_life(name)
   if call('PTTL', P .. name) == -1 then
-    finding('immortal', '', function() call('PEXPIRE', P .. name, ARGV[6] ~= '' and ARGV[6] or keep()) end)
+    finding('immortal', '', function()
+      call('PEXPIRE', P .. name, ARGV[7] ~= '' and ARGV[7] or keep())
+    end)
   end
 end
 
@@ -330,7 +335,7 @@ end
 
 -- It cannot be less than what is there: all of that was counted once.
 local function look_at_counter(name)
-  local least = ARGV[6] ~= '' and tonumber(ARGV[6]) or call('ZCARD', P .. name)
+  local least = ARGV[7] ~= '' and tonumber(ARGV[7]) or call('ZCARD', P .. name)
   local is = call('HGET', P .. 'stat', name)
   if (tonumber(is or 0) or -1) < least then
     finding('counter', name .. ' is ' .. (is or '0') .. ', there are ' .. int(least),

@@ -1,5 +1,5 @@
--- uses: prelude view
--- ARGV id, who, redo step or '', mail arrived (0|1), lift limit (0|1)
+-- uses: prelude view audit
+-- ARGV id, who, redo step or '', mail arrived (0|1), lift limit (0|1), from
 -- -> {'OK'} | {'NONE'} | {'STATE', state} | {'STALE'} | {'AMBIGUOUS'} | {'NOTAMBIGUOUS'} |
 --    {'DUPLICATE', first id}
 -- Finished steps are kept; redo drops that step and all after it.
@@ -54,7 +54,10 @@ call('HDEL', j, 'err_class', 'err_step', 'err_code', 'err_text', 'first_error_ms
   'ended_ms', 'due_ms', 'lane', 'ticket_fault', 'discarded')
 call('LPUSH', P .. 'pending', id)
 for _, set in ipairs({'failed', 'done', 'delayed'}) do call('ZREM', P .. set, id) end
-event(id, 'requeued by ' .. who .. (redo ~= '' and ', redo ' .. redo or ''))
+local more = (redo ~= '' and ', redo ' .. redo or '')
+  .. (arrived and ', mail arrived' or '') .. (ARGV[5] == '1' and ', limit lifted' or '')
+event(id, 'requeued by ' .. who .. more)
+audit(who, ARGV[6], 'requeue', id, string.sub(more, 3))
 count('requeued')
 view(id)
 return {'OK'}

@@ -1,6 +1,8 @@
--- uses: prelude view
--- ARGV id, who, the request that asks for it or '' -> {'OK', id} | {'NONE'} | {'STATE', state} | {'EXPIRED'} | {'SPENT'}
--- A request is granted once, however often its worker asks.
+-- uses: prelude view audit
+-- ARGV id, who, the request that asks for it or '', from
+-- -> {'OK', id} | {'NONE'} | {'STATE', state} | {'EXPIRED'} | {'SPENT'}
+-- A request is granted once, however often its worker asks. It is a client's: only what an
+-- operator asks for leaves an audit line.
 local id, request = ARGV[1], ARGV[3]
 local granted = request ~= '' and call('HGET', job(request), 'resent')
 if granted then return {'OK', granted} end
@@ -19,7 +21,8 @@ call('HINCRBY', j, 'mail_serial', 1)
 call('HSET', j, 'state', 'queued', 'attempt', '0', 'ambiguous', '0', 'mail_date_ms',
   stamp)
 call('HDEL', j, 's:email', 'i:email', 'mail_arrived', 'ended_ms', 'first_error_ms')
-if request ~= '' then call('HSET', job(request), 'resent', id) end
+if request ~= '' then call('HSET', job(request), 'resent', id)
+else audit(ARGV[2], ARGV[4], 'resend', id) end
 call('LPUSH', P .. 'pending', id)
 call('ZREM', P .. 'done', id)
 event(id, 'to be mailed again, asked for by ' .. ARGV[2])

@@ -96,22 +96,40 @@ class Case:
     def failed_in(self, step):
         return [i for i, r in self.records() if r["state"] == "failed" and r["err_step"] == step]
 
-    def ctl(self, verb, job_id):
-        """A person who dies at the keyboard tries again, and does not mind to hear that
-        it has been done already."""
-        self.commands[verb] += 1
-        command = [process.program("stopgapctl"), verb, job_id]
+    def ctl(self, verb, *args, script=None, arrived=lambda: False):
+        """A person who dies at the keyboard tries again, unless it is seen to have arrived,
+        and does not mind to hear that it has been done already."""
+        script = script or verb
+        self.commands[script] += 1
+        command = [process.program("stopgapctl"), verb, *args]
         env = {"PATH": os.environ["PATH"], **self.env}
-        if self.deaths and not self.died and self.deaths[0][1] == self.commands[verb] \
-                and self.deaths[0][0].endswith("." + verb):
+        if self.deaths and not self.died and self.deaths[0][1] == self.commands[script] \
+                and self.deaths[0][0].endswith("." + script):
             point = self.deaths[0][0]
             done = subprocess.run(process.with_parent(command), capture_output=True,
                                   env={**env, "CRASH_AT": point + ":1"}, timeout=DEADLINE_S,
                                   check=False)
             assert done.returncode == KILLED, done
             self.died.append(point)
+            if arrived():
+                return
         subprocess.run(process.with_parent(command), capture_output=True, env=env,
                        timeout=DEADLINE_S, check=False)
+
+    def submit(self, n):
+        address = self.address(n)
+
+        def arrived():
+            return any(address in raw for raw in (
+                *self.client.lrange(self.prefix + "inbox", 0, -1),
+                *(record.get("raw", "") for _, record in self.records())))
+        self.ctl("submit", "--ticket", str(n), "--email", address, "--users", "25",
+                 arrived=arrived)
+
+    def audited(self):
+        """What was done, and to which job."""
+        return [tuple(line.split("\t")[3:5])
+                for line in self.client.lrange(self.prefix + "audit", 0, -1)]
 
     def scrape(self):
         """As Prometheus does it. Who dies of it has a successor, who is asked then."""
@@ -238,6 +256,7 @@ class Case:
             mails.setdefault(mail.data.split(b"X-Stopgap-Job: ")[1][:26].decode(), []).append(mail)
         records = dict(self.records())
         yield from self.judge_told(records)
+        yield from self.judge_audit(records)
         for job_id in {*issues, *mails} - set(records):
             yield f"{job_id} is known outside only"
         for job_id, record in records.items():
@@ -251,6 +270,17 @@ class Case:
         for job_id in records if self.scenario.told else ():
             if not 1 <= counted[job_id] <= 1 + len(self.died):
                 yield f"{job_id} was told {counted[job_id]} times"
+
+    def judge_audit(self, records):
+        """What was done has its line, as often as it was done."""
+        counted = Counter(self.audited())
+        done = {("discard", i): "discarded" in r for i, r in records.items()}
+        done |= {("requeue", i): int(r.get("requeues", 0)) for i, r in records.items()}
+        if "resend" in self.scenario.by_people:
+            done |= {("resend", i): int(r.get("resends", 0)) for i, r in records.items()}
+        for what, n in done.items():
+            if counted[what] != n:
+                yield f"{what} was done {n} times, and has {counted[what]} audit lines"
 
     @staticmethod
     def job_of(description):

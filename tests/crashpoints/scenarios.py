@@ -4,6 +4,7 @@ crash point."""
 
 import dataclasses
 import json
+from collections import Counter
 
 from case import Case
 from receiving import Receiving
@@ -51,6 +52,19 @@ def fsck(case):
     """One is left where it no longer is."""
     case.client.zadd(case.prefix + "delayed", {case.mailed()[0]: 1})
     case.ctl("fsck", "--repair")
+
+
+def submit(case):
+    for n in TEN:
+        case.submit(n)
+
+
+def hold(case):
+    for _ in range(5):
+        case.ctl("pause", "for a while")
+        case.ctl("resume", script="pause")
+    whats = Counter(what for what, _ in case.audited())
+    assert whats["pause"] >= 5 and whats["resume"] == 5, whats
 
 
 def discard(case):
@@ -110,6 +124,7 @@ SCENARIOS = [
     Scenario("slow", [(slow, 1)]),
     Scenario("told", [(jobs, 10)], told=True),
     Scenario("mended", [(jobs, 10), (fsck, 10)], by_people=("fsck",)),
+    Scenario("submitted", [(hold, 0), (submit, 10)], by_people=("submit", "pause")),
     Scenario("closed", [(closed, 1)]),
     Scenario("watched", [(watched, 10)], settings=METRICS),
     Scenario("received", [(redis_comes, 0), (jobs, 10)], kind=Receiving),

@@ -393,7 +393,7 @@ def test_the_tracker_repairs_a_paused_queue_only(tracking, q, gitlab):
     ctl.run("pause")
     q.redis.lpush(q.key("inbox"), "{}")
     assert "in the inbox" in ctl.run("fsck", "--tracker", "--repair", status=1).err
-    q.redis.delete(q.key("inbox"), q.key("paused"))
+    q.redis.delete(q.key("inbox"), q.key("paused"), q.key("audit"))
     assert q.dump() == before
     ctl.run("pause")
     q.worker(WID)

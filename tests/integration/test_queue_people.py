@@ -225,12 +225,19 @@ AFTER = {"validate": list(FULL), "sign": list(FULL)[2:], "email": list(FULL)[10:
 
 
 def requeue(q, i, redo="", arrived=0, lift=0):
-    return q.changes("requeue", i, "op", redo, arrived, lift)
+    return q.changes("requeue", i, "op", redo, arrived, lift, "desk")
 
 
-def requeued(i, place, redo="", **fields):
+def audited(what, i, more=""):
+    """The line that each thing an operator does leaves."""
+    return f"NOW\top\tdesk\t{what}\t{i}\t{more}"
+
+
+def requeued(i, place, redo="", more="", **fields):
+    more = f"redo {redo}" if redo else more
     return {place: None, "pending": [i], "view:" + i: "queued", "stat": {"requeued": "1"},
-            "log:" + i: ["requeued by op" + (", redo " + redo if redo else "")],
+            "log:" + i: ["requeued by op" + (", " + more if more else "")],
+            "audit": [audited("requeue", i, more)],
             "job:" + i: {"state": "queued", "requeues": "1", "ambiguous": "0", **fields}}
 
 
@@ -308,7 +315,7 @@ def test_requeue_ambiguous(q, redo, arrived, answer):
 def test_requeue_mail_arrived(q):
     i = q.job("a", "failed", err_class="ambiguous", i_email="w 1 1", ambiguous=3)
     assert requeue(q, i, arrived=1) == (["OK"], requeued(
-        i, "failed", **{"mail_arrived": "1", "s:email": "NOW 0 op says that the mail arrived",
+        i, "failed", more="mail arrived", **{"mail_arrived": "1", "s:email": "NOW 0 op says that the mail arrived",
                         "i:email": None, "err_class": None}))
     other = q.job("b", "failed", err_class="permanent")
     assert requeue(q, other, arrived=1) == (["NOTAMBIGUOUS"], {})
@@ -330,7 +337,7 @@ def sent(q, name="a", **fields):
 
 
 def resend(q, i):
-    return q.changes("resend", i, "op", "")
+    return q.changes("resend", i, "op", "", "desk")
 
 
 def test_resend_three_times(q):
@@ -343,6 +350,7 @@ def test_resend_three_times(q):
             **({"ambiguous": "0", "mail_date_ms": "NOW"} if n == 1 else {}),
             "s:email": None, "i:email": None, "mail_arrived": None, "ended_ms": None}
         assert changed["done"] is None and changed["pending"] == [i]
+        assert changed["audit"] == n * [audited("resend", i)]
         assert resend(q, i) == (["STATE", "queued"], {})  # sent twice: still one mail
         q.redis.delete(q.key("pending"))
         q.redis.zadd(q.key("done"), {i: 1})
@@ -353,9 +361,10 @@ def test_resend_three_times(q):
 
 def test_resend_is_granted_to_a_request_once(q):
     i, request = sent(q, "a"), q.active("request")
-    answer, changed = q.changes("resend", i, "agent", request)
+    answer, changed = q.changes("resend", i, "agent", request, "")
     assert answer == ["OK", i] and changed["job:" + request] == {"resent": i}
-    assert q.changes("resend", i, "agent", request) == (["OK", i], {})
+    assert "audit" not in changed  # a client's, not an operator's
+    assert q.changes("resend", i, "agent", request, "") == (["OK", i], {})
 
 
 def test_resend_refused(q):
@@ -384,9 +393,10 @@ def test_discard(q, state, place):
     i = q.job("a", state, place, same="S", **due)
     q.redis.set(q.key("same:S"), i, ex=100)
     q.redis.zadd(q.key("follow"), {"late " + i: 1, "report " + i: 1})
-    assert q.changes("discard", i, "op") == (["OK"], {
+    assert q.changes("discard", i, "op", "desk") == (["OK"], {
         place or state: None, "follow": None, "same:S": None, "done": {i: "NOW"},
         "view:" + i: "done", "log:" + i: ["discarded by op"],
+        "audit": [audited("discard", i)],
         "stat": {"discarded": "1", "done": "1"},
         "job:" + i: {"state": "done", "discarded": "op", "ended_ms": "NOW",
                      **dict.fromkeys(due)}})
@@ -395,18 +405,53 @@ def test_discard(q, state, place):
 def test_discard_of_a_reported_one(q):
     i = q.job("a", "failed", report_iid=5, same="S")
     q.redis.set(q.key("same:S"), ident("other"), ex=100)
-    _, changed = q.changes("discard", i, "op")
+    _, changed = q.changes("discard", i, "op", "desk")
     assert changed["follow"] == {"report " + i: "NOW"} and "same:S" not in changed
     assert changed["job:" + i]["fixed_by"] == i
 
 
 def test_discard_refused(q):
-    assert q.changes("discard", ident("none"), "op") == (["NONE"], {})
-    assert q.changes("discard", q.job("a", "done"), "op") == (["STATE", "done"], {})
-    assert q.changes("discard", q.active("b"), "op") == (["STATE", "active"], {})
+    assert q.changes("discard", ident("none"), "op", "desk") == (["NONE"], {})
+    assert q.changes("discard", q.job("a", "done"), "op", "desk") == (["STATE", "done"], {})
+    assert q.changes("discard", q.active("b"), "op", "desk") == (["STATE", "active"], {})
+
+
+# ---- what goes onto the list and holds it ----
+
+def test_submit(q):
+    assert q.changes("submit", ident("a"), "{}", "op", "desk", "submit") == (["OK"], {
+        "inbox": [ident("a") + " {}"], "audit": [audited("submit", ident("a"))]})
+
+
+def test_pause_and_resume(q):
+    assert q.changes("pause", 1, "why not", "op", "desk") == (["OK", "1"], {
+        "paused": "NOW op why not", "audit": [audited("pause", "-", "why not")]})
+    assert q.changes("pause", 0, "", "op", "desk")[1] == {
+        "paused": None,
+        "audit": [audited("pause", "-", "why not"), audited("resume", "-")]}
+    assert q.changes("pause", 0, "", "op", "desk") == (["OK", "0"], {})
+
+
+def test_audit_is_bounded(q):
+    q.redis.rpush(q.key("audit"), *[f"{n}\top\tdesk\tresume\t-\t" for n in range(20005)])
+    q.redis.pexpire(q.key("audit"), DAY)
+    q.run("submit", ident("a"), "{}", "op", "desk", "submit")
+    lines = q.redis.lrange(q.key("audit"), 0, -1)
+    assert len(lines) == 20000 and lines[0].startswith("6\t") and ident("a") in lines[-1]
+    assert q.redis.pttl(q.key("audit")) > DAY
 
 
 # ---- trim ----
+
+def test_trim_takes_audit_lines(q):
+    """From the oldest on, to the first that is young: a batch a time."""
+    old = q.now() - RETENTION - 60000
+    q.redis.rpush(q.key("audit"), *[f"{old}\top\tdesk\tresume\t-\t"] * 250,
+                  f"{q.now()}\top\tdesk\tresume\t-\t")
+    q.redis.pexpire(q.key("audit"), DAY)
+    assert [q.run("trim", RETENTION) for _ in range(3)] == [[200], [50], [0]]
+    assert q.redis.llen(q.key("audit")) == 1
+
 
 def test_trim_takes_all_of_a_job(q):
     """A job goes through everything; afterwards only what has a time to live is left."""

@@ -129,15 +129,15 @@ class Run:
 
     def requeue(self):
         i, redo = self.some_id(), self.r.choice(["", "", "sign", "close"])
-        assert self.q.run("requeue", i, "op", redo, 0, 0) == self.m.requeue(i, redo)
+        assert self.q.run("requeue", i, "op", redo, 0, 0, "desk") == self.m.requeue(i, redo)
 
     def resend(self):
         i = self.some_id()
-        assert self.q.run("resend", i, "op", "") == self.m.resend(i)
+        assert self.q.run("resend", i, "op", "", "desk") == self.m.resend(i)
 
     def discard(self):
         i = self.some_id()
-        assert self.q.run("discard", i, "op") == self.m.discard(i)
+        assert self.q.run("discard", i, "op", "desk") == self.m.discard(i)
 
     def trim(self):
         ended = sorted(self.m.done | self.m.failed)

@@ -877,7 +877,7 @@ def test_tell_done_when_scheduled_anew(q, channels):
 def test_a_ticket_that_did_not_agree_is_released(q):
     for n, (fields, released) in enumerate((({"ticket_fault": "1"}, "1"), ({}, None))):
         i = q.job("a%d" % n, "failed", err_class="invalid", err_step="validate", **fields)
-        q.run("requeue", i, "me", "", 0, 0)
+        q.run("requeue", i, "me", "", 0, 0, "desk")
         assert (q.field(i, "released"), q.field(i, "ticket_fault")) == (released, None)
 
 

@@ -7,7 +7,7 @@ PLACES = {"pending": "queued", "solo": "queued", "delayed": "delayed",
 STANDING = {"inbox", "pending", "solo", "delayed", "failed", "done", "follow", "workers",
             "stat", "cfg", "paused"}
 MORTAL = ("winfo:", "same:", "idem:", "ticket:", "cap:", "view:", "shared:", "lane:")
-MORTAL_WHOLE = {"invalid", "shared"}
+MORTAL_WHOLE = {"invalid", "shared", "audit"}
 
 
 def _dump(client, prefix, chunk=2000):
