@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harden.h"
 #include "log.h"
 #include "notify.h"
-#include "secret.h"
 
 #define STOP_MARGIN_MS 10000 /* of what is promised about the end */
 
@@ -57,20 +57,52 @@ struct settings *daemon_reload(const struct daemon *d, const char *env_file)
     return s;
 }
 
+/* Whoever takes over a program takes over what its user may do. A check does nothing
+ * but read, and may have to be made by root. */
+static bool may_run(const struct daemon *d, const struct settings *s, bool check)
+{
+    if (check || !harden_is_root())
+        return true;
+    if (!s->allow_root)
+        (void)fprintf(stderr,
+                      "%s: does not run as root: with a fault in it the whole machine "
+                      "would be lost. Start it as a user of its own, as the systemd "
+                      "units do, or by: setpriv --reuid USER --regid GROUP "
+                      "--init-groups %s ... STOPGAP_ALLOW_ROOT=1 lets root run it all "
+                      "the same.\n",
+                      d->name, d->name);
+    else
+        log_msg(LOG_WARN, "root", "runs as root, since STOPGAP_ALLOW_ROOT is 1");
+    return s->allow_root;
+}
+
+/* With the settings at hand; the exit status. */
+static int serve(const struct daemon *d, const struct settings *s, const char *env_file,
+                 bool check)
+{
+    struct err e;
+
+    log_setup((enum log_level)s->log_level, s->log_json);
+    if (harden_check_lock(&e))
+        log_msg(LOG_WARN, "harden", "%s", e.text);
+    log_warnings(d, s);
+    return may_run(d, s, check) ? d->serve(s, check, env_file) : 2;
+}
+
 static int run(const struct daemon *d, const char *env_file, bool check)
 {
     struct settings *settings;
     struct err e;
     int code;
 
-    if (secret_harden_process(&e))
-        log_msg(LOG_WARN, "harden", "%s", e.text);
+    if (harden_process(&e)) {
+        (void)fprintf(stderr, "%s: %s\n", d->name, e.text);
+        return 1;
+    }
     settings = load(d, env_file);
     if (!settings)
         return 2;
-    log_setup((enum log_level)settings->log_level, settings->log_json);
-    log_warnings(d, settings);
-    code = d->serve(settings, check, env_file);
+    code = serve(d, settings, env_file, check);
     settings_free(settings);
     return code;
 }

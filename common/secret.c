@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -22,7 +20,6 @@
 #include "mem.h"
 
 #define ACL_ENTRIES_MAX 64
-#define PROBE_SIZE 4096
 
 static char *locked_new(size_t size)
 {
@@ -233,36 +230,4 @@ int secret_write_public_file(const char *path, const void *bytes, size_t len,
                              struct err *e)
 {
     return write_new(path, bytes, len, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH, e);
-}
-
-/* sodium_malloc succeeds without locking when the limit is used up: ask directly. */
-static int probe_lock(struct err *e)
-{
-    int result = 0;
-    void *probe = aligned_alloc(PROBE_SIZE, PROBE_SIZE);
-
-    if (!probe || sodium_mlock(probe, PROBE_SIZE) != 0)
-        result = err_set(e, ERR_CONFIG, 0,
-                         "memory of keys and passwords cannot be locked and may be "
-                         "swapped to disk (%s); raise RLIMIT_MEMLOCK",
-                         strerror(errno));
-    else
-        (void)sodium_munlock(probe, PROBE_SIZE);
-    free(probe);
-    return result;
-}
-
-int secret_harden_process(struct err *e)
-{
-    const struct rlimit none = {0, 0};
-
-    if (sodium_init() < 0)
-        return err_set(e, ERR_BUG, 0, "libsodium does not start");
-    (void)umask(S_IRWXG | S_IRWXO);
-    if (setrlimit(RLIMIT_CORE, &none) != 0 ||
-        prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL) != 0 ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) != 0)
-        return err_set(e, ERR_CONFIG, 0, "core dumps cannot be switched off: %s",
-                       strerror(errno));
-    return probe_lock(e);
 }

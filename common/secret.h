@@ -43,9 +43,4 @@ int secret_write_file(const char *path, const void *bytes, size_t len,
 int secret_write_public_file(const char *path, const void *bytes, size_t len,
                              struct err *e) MUST_CHECK;
 
-/* Once, first thing in main: libsodium set up, no core dumps, not dumpable, no new
- * privileges by exec, umask 077. Returns -1 with a reason when memory cannot be locked
- * or a part of it failed (a warning, not an end; ERR_BUG is an end). */
-int secret_harden_process(struct err *e);
-
 #endif

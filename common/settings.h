@@ -138,6 +138,7 @@ struct settings {
     char *seal_key_file;
     int log_level; /* enum log_level */
     bool log_json;
+    bool allow_root;
     unsigned char *origins; /* enum setting_origin of each row; NULL: all default */
 };
 

@@ -232,6 +232,10 @@ const struct setting settings_table[] = {
      .programs = ALL, .meaning = "least severe lines that are logged"},
     {"STOPGAP_LOG_FORMAT", SWITCH(log_formats), .at = AT(log_json),
      .fallback = "logfmt", .programs = ALL, .meaning = "form of the log lines"},
+
+    /* The process */
+    {"STOPGAP_ALLOW_ROOT", SWITCH(no_yes), .at = AT(allow_root), .fallback = "0",
+     .programs = WORKER | WEBHOOK, .meaning = "let the program run as root"},
 };
 /* clang-format on */
 

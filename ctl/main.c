@@ -9,9 +9,9 @@
 #include "buf.h"
 #include "cmd.h"
 #include "ctl.h"
+#include "harden.h"
 #include "mem.h"
 #include "out.h"
-#include "secret.h"
 
 static int cmd_help(struct ctl *c, int argc, char **argv);
 
@@ -239,7 +239,7 @@ int main(int argc, char **argv)
     int code;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    if (secret_harden_process(&e) && e.class == ERR_BUG)
+    if (harden_process(&e))
         return ctl_fail(&e);
     ctl_init(&c, &claims);
     code = start(&c, argc - 1, argv + 1);

@@ -127,6 +127,7 @@ class Setting:
                        stdout=subprocess.DEVNULL, env={})
         full = {
             "PATH": os.environ["PATH"],
+            "STOPGAP_ALLOW_ROOT": "1",
             "STOPGAP_REDIS_URL": self.url,
             "STOPGAP_LICENSE_KEY_FILE": key,
             "STOPGAP_SMTP_URL": f"smtp://127.0.0.1:{self.smtp_port}",

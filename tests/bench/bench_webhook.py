@@ -62,6 +62,7 @@ class Receiver(Setting):
         self.log_path = os.path.join(self.folder, "webhook.log")
         full = {
             "PATH": os.environ["PATH"],
+            "STOPGAP_ALLOW_ROOT": "1",
             "STOPGAP_REDIS_URL": self.url,
             "STOPGAP_WEBHOOK_LISTEN": "127.0.0.1:0",
             "STOPGAP_WEBHOOK_SECRET": SECRET,

@@ -139,6 +139,7 @@ class Stage:
             "WEBHOOK_METRICS_LISTEN": "off",
             "WEBHOOK_SECRET_FILE": secret,
             "SPOOL_DIR": f"{self.folder}/spool",
+            "ALLOW_ROOT": "1",  # who looks at it may be root of a container
         }
         write_private(token, f"{self.gitlab.TOKEN}\n")
         write_private(secret, f"{webhook.SECRET}\n")

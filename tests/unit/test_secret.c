@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,19 +21,6 @@
 
 #include "mem.h"
 #include "secret.h"
-
-#ifdef __has_feature
-#define CLANG_ASAN __has_feature(address_sanitizer)
-#else
-#define CLANG_ASAN 0
-#endif
-
-/* AddressSanitizer turns mlock into nothing that always succeeds. */
-#if defined(__SANITIZE_ADDRESS__) || CLANG_ASAN
-#define MLOCK_IS_REAL 0
-#else
-#define MLOCK_IS_REAL 1
-#endif
 
 static char folder[64];
 static char path[128];
@@ -313,40 +299,6 @@ static void test_write_public(void **state)
     assert_int_equal(st.st_mode & 07777, 0644);
 }
 
-/* In a child: the test program itself must stay able to dump core. */
-static void harden(char *unlockable)
-{
-    struct err e;
-    struct rlimit core;
-    const struct rlimit none = {0, 0};
-    int result;
-
-    err_clear(&e);
-    if (unlockable &&
-        (setrlimit(RLIMIT_MEMLOCK, &none) || (!geteuid() && setuid(4242))))
-        _exit(1);
-    result = secret_harden_process(&e);
-    if (unlockable && (result != -1 || !strstr(e.text, "cannot be locked")))
-        _exit(2);
-    if (prctl(PR_GET_DUMPABLE, 0UL, 0UL, 0UL, 0UL) != 0 ||
-        prctl(PR_GET_NO_NEW_PRIVS, 0UL, 0UL, 0UL, 0UL) != 1)
-        _exit(3);
-    if (getrlimit(RLIMIT_CORE, &core) || core.rlim_cur || core.rlim_max)
-        _exit(4);
-    if (umask(0) != 0077)
-        _exit(5);
-}
-
-static void test_harden(void **state)
-{
-    char yes = 1;
-
-    (void)state;
-    assert_true(survives(harden, NULL));
-    if (MLOCK_IS_REAL)
-        assert_true(survives(harden, &yes));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,7 +318,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_write_is_private_and_never_overwrites,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_write_public, setup, teardown),
-        cmocka_unit_test(test_harden),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

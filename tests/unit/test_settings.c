@@ -48,6 +48,7 @@ static void test_defaults(void **state)
     assert_int_equal(s->spool_max, 10000);
     assert_int_equal(s->metrics_listen.port, 9464);
     assert_int_equal(s->webhook_metrics_listen.port, 9465);
+    assert_false(s->allow_root);
     settings_free(s);
 }
 
@@ -210,6 +211,7 @@ static const struct {
     {"STOPGAP_LEASE", "11m", "from 1s to 10m"},
     {"STOPGAP_LOG_LEVEL", "trace", "error or warn or info or debug"},
     {"STOPGAP_LOG_FORMAT", "xml", "logfmt or json"},
+    {"STOPGAP_ALLOW_ROOT", "yes", "allowed: 0 or 1"},
     {"STOPGAP_CONCURENCY", "1", "unknown name; did you mean STOPGAP_CONCURRENCY?"},
     {"STOPGAP_GITLAB_TOKENFILE", "1", "did you mean STOPGAP_GITLAB_TOKEN_FILE?"},
     {"STOPGAP_SMTP_USER_FILE", "/x", "did you mean STOPGAP_SMTP_USER?"},

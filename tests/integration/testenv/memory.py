@@ -15,8 +15,8 @@ def is_sanitized(name):
         return False
 
 
-def regions(pid):
-    """(start, end, flags) of each that can be read; flags as in smaps: "lo" is locked,
+def mapped(pid):
+    """(start, end, rights, name, flags) of each region; flags as in smaps: "lo" is locked,
     "dd" is left out of core dumps."""
     found = []
     with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as f:
@@ -27,7 +27,12 @@ def regions(pid):
                 found.append([int(start, 16), int(end, 16), rights, name, set()])
             elif line.startswith("VmFlags:"):
                 found[-1][4] = set(line.split()[1:])
-    return [(start, end, flags) for start, end, rights, name, flags in found
+    return found
+
+
+def regions(pid):
+    """(start, end, flags) of each that can be read."""
+    return [(start, end, flags) for start, end, rights, name, flags in mapped(pid)
             if rights[0] == "r" and end - start < HUGE and name not in ("[vvar]", "[vsyscall]")]
 
 

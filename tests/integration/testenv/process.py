@@ -6,6 +6,9 @@ import signal
 import socket
 import subprocess
 
+# The daemons run as root, in containers for tests, only when told so.
+AS_ROOT = {"STOPGAP_ALLOW_ROOT": "1"} if os.geteuid() == 0 else {}
+
 
 def with_parent(command):
     """The command, ended by the kernel when the test's process is gone."""

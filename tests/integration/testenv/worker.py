@@ -28,7 +28,7 @@ class Worker:
         # Nothing of the test's own environment but where programs are.
         full = {"PATH": os.environ["PATH"], **{
             key: value for key, value in os.environ.items()
-            if key.endswith("SAN_OPTIONS")}, **env}
+            if key.endswith("SAN_OPTIONS")}, **process.AS_ROOT, **env}
         self._process = process.start([*inside, process.program(program), *args], env=full,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._reader = threading.Thread(target=self._read, daemon=True)
