@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "crash.h"
 #include "http_loop.h"
+#include "http_tls.h"
 #include "mem.h"
 #include "num.h"
 #include "secret.h"
@@ -131,6 +132,7 @@ static void set_up(struct http *h, struct http_op *op)
     SET(op->easy, CURLOPT_PROXY, ""); /* or the environment decides where tokens go */
     SET(op->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(op->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    http_tls_set_up(op->easy);
     SET(op->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     SET(op->easy, CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
     SET(op->easy, CURLOPT_DNS_CACHE_TIMEOUT, NAMES_KEPT_S);
@@ -367,6 +369,8 @@ static void explain(struct http_op *op, CURLcode rc, struct err *e)
                       HTTP_BODY_MAX);
     else if (op->answer_headers > ANSWER_HEADERS_MAX)
         (void)err_set(e, ERR_TRANSIENT, 0, "the answer's header is too long");
+    else if (rc == CURLE_PEER_FAILED_VERIFICATION && op->why[0])
+        http_tls_explain(op->easy, op->why, e);
     else
         (void)err_set(e, ERR_TRANSIENT, 0, "%s",
                       op->why[0] ? op->why : curl_easy_strerror(rc));

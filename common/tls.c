@@ -14,6 +14,7 @@
 
 #define READ_CHUNK 16384 /* the largest TLS record */
 #define DETAIL_MAX 300
+#define SECURITY_LEVEL 2 /* of OpenSSL: 112 bits; no SHA-1, no RSA under 2048 */
 
 struct tls {
     SSL_CTX *ctx;
@@ -73,6 +74,7 @@ struct tls *tls_new(const char *ca_file, struct err *e)
         (void)err_set(e, ERR_BUG, 0, "OpenSSL cannot be set up: %s", queued_reason());
         goto out;
     }
+    SSL_CTX_set_security_level(t->ctx, SECURITY_LEVEL);
     SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, note_refused);
     SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -97,30 +99,53 @@ void tls_free(struct tls *t)
 }
 
 /* An address is looked for among the certificate's addresses, anything else among its
- * names and told to the server (RFC 6066 forbids addresses in SNI). An empty name
- * would switch OpenSSL's check off. */
-static bool set_name(SSL *ssl, const char *host)
+ * names, not in its subject (RFC 9525 section 2: any text may stand there). An empty
+ * name would switch OpenSSL's check off. *is_name: it is no address. */
+static bool demand(X509_VERIFY_PARAM *param, const char *host, bool *is_name)
 {
-    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-
     if (!*host)
         return false;
-    if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1)
+    *is_name = X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1;
+    if (!*is_name)
         return true;
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
-           SSL_set_tlsext_host_name(ssl, host) == 1;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
+}
+
+/* Told to the server, unless it is an address (RFC 6066 forbids those in SNI). */
+static bool set_name(SSL *ssl, const char *host)
+{
+    bool is_name = false;
+
+    return demand(SSL_get0_param(ssl), host, &is_name) &&
+           (!is_name || SSL_set_tlsext_host_name(ssl, host) == 1);
+}
+
+/* A rooted name; certificates never have the dot. */
+static char *without_dot(const char *host)
+{
+    size_t len = strlen(host);
+
+    return mem_dup(host, len && host[len - 1] == '.' ? len - 1 : len);
+}
+
+int tls_demand(void *ssl_ctx, const char *host)
+{
+    char *name = without_dot(host);
+    bool is_name, good = demand(SSL_CTX_get0_param(ssl_ctx), name, &is_name);
+
+    SSL_CTX_set_security_level(ssl_ctx, SECURITY_LEVEL);
+    ERR_clear_error();
+    free(name);
+    return good ? 0 : -1;
 }
 
 struct tls_conn *tls_conn_new(struct tls *t, const char *host)
 {
     struct tls_conn *c = mem_new(1, sizeof *c);
-    size_t len = strlen(host);
 
-    if (len &&
-        host[len - 1] == '.') /* a rooted name; certificates never have the dot */
-        len--;
-    c->host = mem_dup(host, len);
+    c->host = without_dot(host);
     c->ssl = SSL_new(t->ctx);
     c->from_wire = BIO_new(BIO_s_mem());
     c->to_wire = BIO_new(BIO_s_mem());

@@ -37,4 +37,9 @@ int64_t tls_conn_ends_ms(const struct tls_conn *c);
 int tls_conn_seal(struct tls_conn *c, const void *bytes, size_t len, struct buf *wire,
                   struct err *e) MUST_CHECK;
 
+/* The same demands on a context that another library made of OpenSSL: keys and digests
+ * that are strong enough, and a certificate that names this host. -1: nothing to check,
+ * it must not be used. */
+int tls_demand(void *ssl_ctx, const char *host) MUST_CHECK;
+
 #endif

@@ -47,7 +47,7 @@ def plain(authority):
 
 
 TLS_FAULTS = {
-    "wrong name": (lambda a: a.context(names="DNS:other.example", name="other"), "name"),
+    "wrong name": (lambda a: a.context(names="DNS:other.example", name="other"), "address mismatch"),
     "expired": (lambda a: a.context(span=certs.LONG_AGO, name="expired"), "expired"),
     "self-signed": (lambda a: a.context(alone=True, name="alone"), "self-signed certificate"),
     "another authority": (lambda a: certs.Authority(a.folder, "b").context(), "certificate"),

@@ -12,7 +12,7 @@ default_ca = any
 database = index
 new_certs_dir = .
 rand_serial = yes
-default_md = sha256
+default_md = {digest}
 policy = anything
 unique_subject = no
 copy_extensions = none
@@ -24,8 +24,10 @@ keyUsage = critical,keyCertSign
 subjectKeyIdentifier = hash
 [server]
 basicConstraints = critical,CA:FALSE
-subjectAltName = {names}
+{names}
+{extra}
 """
+EC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 NOW = ("19700101000000Z", "20991231235959Z")
 LONG_AGO = ("20200101000000Z", "20200201000000Z")
 
@@ -37,7 +39,7 @@ class Authority:
         self.folder = os.path.join(folder, name)
         os.mkdir(self.folder)
         open(os.path.join(self.folder, "index"), "w", encoding="ascii").close()
-        self._make("ca", f"/CN=Test authority {name}", "authority", "", NOW, alone=True)
+        self._make("ca", f"/CN=Test authority {name}", "authority", NOW, ["-selfsign"])
 
     @property
     def path(self):
@@ -47,22 +49,33 @@ class Authority:
     def _openssl(self, *words):
         subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=self.folder)
 
-    def _make(self, name, subject, kind, names, span, alone):
+    def _make(self, name, subject, kind, span, signer, names=None, key=EC, digest="sha256",
+              extra=""):
         with open(os.path.join(self.folder, "config"), "w", encoding="ascii") as f:
-            f.write(CONFIG.format(names=names))
-        self._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                      "-nodes", "-subj", subject, "-keyout", f"{name}.key",
-                      "-out", f"{name}.csr")
-        signer = (["-selfsign", "-keyfile", f"{name}.key"] if alone else
-                  ["-cert", "ca.crt", "-keyfile", "ca.key"])
+            f.write(CONFIG.format(names=f"subjectAltName = {names}" if names else "",
+                                  digest=digest, extra=extra))
+        self._openssl("req", "-new", "-newkey", *key, "-nodes", "-subj", subject,
+                      "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        if signer == ["-selfsign"]:
+            signer = ["-selfsign", "-keyfile", f"{name}.key"]
         self._openssl("ca", "-batch", "-notext", "-config", "config", "-extensions", kind,
                       *signer, "-startdate", span[0], "-enddate", span[1],
                       "-in", f"{name}.csr", "-out", f"{name}.crt")
 
-    def issue(self, names="IP:127.0.0.1,DNS:localhost", span=NOW, alone=False, name="server"):
-        """(certificate, key), as paths. alone: signed by itself."""
-        self._make(name, f"/CN={name}", "server", names, span, alone)
-        return tuple(os.path.join(self.folder, f"{name}.{end}") for end in ("crt", "key"))
+    def issue(self, names="IP:127.0.0.1,DNS:localhost", span=NOW, alone=False, name="server",
+              issuer=None, **how):
+        """(certificate, key), as paths. alone: signed by itself. issuer: signed by such a
+        pair, which then is in the chain. names None: no alternative names. how: key
+        (openssl's -newkey), digest, extra (lines of extensions)."""
+        signer = ["-selfsign"] if alone else [
+            "-cert", issuer[0] if issuer else "ca.crt", "-keyfile", issuer[1] if issuer else "ca.key"]
+        self._make(name, f"/CN={name}", "server", span, signer, names, **how)
+        pair = tuple(os.path.join(self.folder, f"{name}.{end}") for end in ("crt", "key"))
+        if issuer:
+            with open(pair[0], "a", encoding="ascii") as chain, \
+                    open(issuer[0], encoding="ascii") as above:
+                chain.write(above.read())
+        return pair
 
     def context(self, **how):
         """The same for a server of ours."""
