@@ -369,6 +369,8 @@ static void explain(struct http_op *op, CURLcode rc, struct err *e)
                       HTTP_BODY_MAX);
     else if (op->answer_headers > ANSWER_HEADERS_MAX)
         (void)err_set(e, ERR_TRANSIENT, 0, "the answer's header is too long");
+    else if (rc == CURLE_OUT_OF_MEMORY || strstr(op->why, "Out of memory"))
+        (void)err_set(e, ERR_TRANSIENT, 0, "a line of the answer's header is too long");
     else if (rc == CURLE_PEER_FAILED_VERIFICATION && op->why[0])
         http_tls_explain(op->easy, op->why, e);
     else

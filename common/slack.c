@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "buf.h"
 #include "flatjson.h"
@@ -41,10 +42,23 @@ void slack_free(struct slack *s)
  * its channel, whatever is said. So it is with a redirect: it is not followed. */
 static void judge(const struct http_response *r, struct err *e)
 {
+    bool moved = r->status >= 300 && r->status < 400;
+
     verdict_http("Slack", r->status, r->body, r->body_len, r->retry_after_ms, e);
-    if (r->status == 403 || r->status == 404 || r->status == 410 ||
-        (r->status >= 300 && r->status < 400))
+    if (moved) /* not where to: the path there is perhaps the secret one */
+        (void)err_set(e, ERR_AUTH, r->status,
+                      "Slack answered %d and points elsewhere: set "
+                      "STOPGAP_SLACK_WEBHOOK_URL to what Slack shows for the webhook",
+                      r->status);
+    else if (r->status == 403 || r->status == 404 || r->status == 410)
         e->class = ERR_AUTH;
+}
+
+/* What Slack says when it took it. A page of something in between says 200, too. */
+static bool says_ok(const struct http_response *r)
+{
+    return strncmp(r->body, "ok", 2) == 0 &&
+           r->body[2 + strspn(r->body + 2, "\r\n")] == 0;
 }
 
 /* good: besides 200. */
@@ -55,6 +69,9 @@ static void read_answer(const struct http_response *r, int good, struct err *e)
         (void)err_wrap(e, "Slack");
     } else if (r->status != 200 && r->status != good) {
         judge(r, e);
+    } else if (r->status == 200 && !says_ok(r)) {
+        verdict_http("Slack", r->status, r->body, r->body_len, 0, e);
+        e->class = ERR_PERMANENT; /* again, it would perhaps be there twice */
     }
 }
 

@@ -7,6 +7,10 @@
 #include "buf.h"
 #include "mem.h"
 
+/* Of a body that is looked through for a reason as JSON, which takes up to a hundred
+ * times its length in memory. */
+#define REASON_MAX 65536
+
 static const char *const stage_names[] = {
     [SMTP_CONNECT] = "connect", [SMTP_GREETING] = "greeting",
     [SMTP_EHLO] = "EHLO",       [SMTP_STARTTLS] = "STARTTLS",
@@ -75,7 +79,7 @@ static void add_reason(struct buf *words, json_t *v)
 static bool json_reason(const char *body, size_t len, struct buf *words)
 {
     static const char *const keys[] = {"message", "error", "error_description"};
-    json_t *root = json_loadb(body, len, 0, NULL);
+    json_t *root = len > REASON_MAX ? NULL : json_loadb(body, len, 0, NULL);
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         add_reason(words, json_object_get(root, keys[i]));

@@ -1,10 +1,9 @@
 """What GitLab's connections can do: how many there are, and answers that are broken on
 their way. Never a second issue, never a second mail."""
 
-import gzip
-
 import pytest
-from testenv.wire import Answer, Wire, made
+from testenv.spoil import ENDING, GOOD, LOST, gone
+from testenv.wire import Wire
 
 CONNECTIONS = 32  # requests to GitLab at a time
 PROJECT = "support%2Femergency-licenses"
@@ -30,135 +29,6 @@ def test_connections_are_kept(queue, start_worker, gitlab, wire):
     queue.settled(200, deadline=60)
     assert len(gitlab.issues("[Success]")) == 200
     assert wire.connections <= CONNECTIONS
-
-
-# --- answers that are spoilt on their way ---
-
-def gone(_):
-    return []
-
-
-def cut(answer):
-    return [answer.head() + answer.body[:len(answer.body) // 2]]
-
-
-def header_only(answer):
-    return [answer.head()]
-
-
-def half_a_header(answer):
-    return [answer.head()[:40]]
-
-
-def too_short(answer):
-    """Claims more than there is."""
-    return [answer.head(length=len(answer.body) + 10) + answer.body]
-
-
-def too_long(answer):
-    """Claims less than there is: the rest would begin the next answer."""
-    return [answer.head(length=len(answer.body) - 5) + answer.body]
-
-
-def endless(answer):
-    yield answer.head(length=-1)
-    while True:
-        yield b"x" * 65536
-
-
-def endless_chunks(answer):
-    yield answer.head(length=-1, Transfer_Encoding="chunked")
-    while True:
-        yield b"10000\r\n" + b"x" * 65536 + b"\r\n"
-
-
-def endless_header(answer):
-    yield answer.head()[:-2]
-    while True:
-        yield b"X-More: " + b"x" * 8000 + b"\r\n"
-
-
-def large_header(answer):
-    return [answer.head(X_More="x" * 200000) + answer.body]
-
-
-def bomb(answer):
-    packed = gzip.compress(b" " * (64 << 20))
-    return [Answer(answer.status, [("Content-Encoding", "gzip")], packed).whole()]
-
-
-def odd_coding(answer):
-    return [answer.head(Content_Encoding="zork") + answer.body]
-
-
-def wrong_chunks(answer):
-    return [answer.head(length=-1, Transfer_Encoding="chunked") + b"zz\r\nhello\r\n"]
-
-
-def no_http(_):
-    return [b"SSH-2.0-OpenSSH_9.2\r\n"]
-
-
-def two_lengths(answer):
-    return [answer.head(length=3)[:-2] + b"Content-Length: 4\r\n\r\n" + answer.body]
-
-
-def switching(_):
-    return [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"]
-
-
-def captive(_):
-    """Of a portal, or of a wrong server."""
-    return [made(200, "<html>Please log in</html>", [("Content-Type", "text/html")])]
-
-
-def nul(answer):
-    return [answer.head() + b"\0" * len(answer.body)]
-
-
-def deep(answer):
-    return [Answer(answer.status, answer.headers, b"[" * 200000).whole()]
-
-
-LOST = [gone, cut, header_only, half_a_header, too_short, too_long, endless, endless_chunks,
-        endless_header, large_header, bomb, odd_coding, wrong_chunks, no_http, two_lengths,
-        switching, captive, nul, deep]
-
-
-# Good, only in another form.
-
-def http_1_0(answer):
-    return [answer.head("HTTP/1.0", length=-1) + answer.body]
-
-
-def until_closed(answer):
-    return [answer.head(length=-1, Connection="close") + answer.body]
-
-
-def chunks(answer):
-    yield answer.head(length=-1, Transfer_Encoding="chunked")
-    for byte in answer.body:
-        yield b"1;x=y\r\n" + bytes([byte]) + b"\r\n"
-    yield b"0\r\nTrailer: yes\r\n\r\n"
-
-
-def byte_by_byte(answer):
-    for byte in answer.whole():
-        yield bytes([byte])
-
-
-def zipped(answer):
-    packed = gzip.compress(answer.body)
-    return [answer.head(length=len(packed), Content_Encoding="gzip") + packed]
-
-
-def informed(answer):
-    return [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-            + answer.whole()]
-
-
-ENDING = [http_1_0, until_closed]  # by the connection's end
-GOOD = [*ENDING, chunks, byte_by_byte, zipped, informed]
 
 
 def judge(queue, gitlab, smtp, count):

@@ -15,6 +15,12 @@ def is_sanitized(name):
         return False
 
 
+def peak_mib(pid):
+    """The most that it ever had at a time."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", f.read()).group(1)) / 1024
+
+
 def mapped(pid):
     """(start, end, rights, name, flags) of each region; flags as in smaps: "lo" is locked,
     "dd" is left out of core dumps."""
