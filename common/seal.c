@@ -303,11 +303,12 @@ int seal_open(const struct seal *s, const struct seal_place *at, const char *sea
                        "set it to a file with that key",
                        id);
     if (n == s->count)
-        return err_set(e, ERR_CONFIG, 0,
-                       "sealed with key %s, which is not in the file of "
-                       "STOPGAP_SEAL_KEY_FILE here: add its line there (a worker reads "
-                       "the file again on HUP)",
-                       id);
+        return err_set(
+            e, ERR_CONFIG, 0,
+            "sealed with key %s, which is not in the file of "
+            "STOPGAP_SEAL_KEY_FILE here: add its line there, and restart the "
+            "worker, or send it HUP",
+            id);
     opened = open_body(&s->keys[n], at, id, body);
     if (!opened)
         return err_set(

@@ -62,23 +62,28 @@ static void on_ids(void *arg, const struct redisReply *reply)
     }
 }
 
-/* The newest hundred of each state in which a license may be wanted once more. */
-static int look_at_jobs(struct look *look, struct err *e)
+/* What jobs wait for, and what a person may want once more. */
+enum { WAITING, ENDED, LOOKS };
+
+/* The newest hundred of each state. */
+static int look_at_jobs(struct doctor *d, struct look looks[static LOOKS],
+                        struct err *e)
 {
     static const struct {
         const char *key, *command;
-    } places[] = {{"pending", "LRANGE"},
-                  {"delayed", "ZREVRANGE"},
-                  {"failed", "ZREVRANGE"},
-                  {"done", "ZREVRANGE"}};
+        int look;
+    } places[] = {{"pending", "LRANGE", WAITING},
+                  {"delayed", "ZREVRANGE", WAITING},
+                  {"failed", "ZREVRANGE", ENDED},
+                  {"done", "ZREVRANGE", ENDED}};
     char key[QUEUE_KEY_MAX];
 
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        client_key(look->d->client, places[i].key, "", key);
-        client_send(look->d->client, on_ids, look, 4,
+        client_key(d->client, places[i].key, "", key);
+        client_send(d->client, on_ids, &looks[places[i].look], 4,
                     (const char *[]){places[i].command, key, "0", LOOK_AT}, NULL);
     }
-    return client_wait(look->d->client, e);
+    return client_wait(d->client, e);
 }
 
 static void say_keys(struct doctor *d, const struct seal *seal, size_t sealed)
@@ -93,17 +98,27 @@ static void say_keys(struct doctor *d, const struct seal *seal, size_t sealed)
                seal_key_id(seal, 0), count, count == 1 ? "" : "s", sealed);
 }
 
-static void judge(struct doctor *d, const struct look *look)
+static void say_shut(struct doctor *d, const struct look *look,
+                     enum doctor_result result, const char *whose)
 {
     if (look->shut)
-        doctor_say(
-            d, "seal key", DOCTOR_FAIL,
-            "put the key that it names into that file, behind the first one, here "
-            "and at each worker, and send workers HUP (docs/queue.md)",
-            "%zu of %zu sealed licenses do not open: %s", look->shut, look->sealed,
-            look->why.text);
-    else if (look->seal)
-        say_keys(d, look->seal, look->sealed);
+        doctor_say(d, "seal key", result,
+                   "put the key that it names into the file of STOPGAP_SEAL_KEY_FILE, "
+                   "here and at each worker, and restart workers (docs/queue.md)",
+                   "%zu of %zu sealed licenses of jobs that %s do not open: %s",
+                   look->shut, look->sealed, whose, look->why.text);
+}
+
+static void judge(struct doctor *d, const struct look looks[static LOOKS])
+{
+    const struct seal *seal = looks[WAITING].seal;
+
+    say_shut(d, &looks[WAITING], DOCTOR_FAIL, "wait");
+    say_shut(d, &looks[ENDED], DOCTOR_WARN, "have ended");
+    if (looks[WAITING].shut || looks[ENDED].shut)
+        return;
+    if (seal)
+        say_keys(d, seal, looks[WAITING].sealed + looks[ENDED].sealed);
     else
         doctor_say(
             d, "seal key", DOCTOR_SKIPPED, NULL,
@@ -113,7 +128,7 @@ static void judge(struct doctor *d, const struct look *look)
 void doctor_seal(struct doctor *d)
 {
     const char *path = d->settings->seal_key_file;
-    struct look look = {.d = d};
+    struct look looks[LOOKS] = {{.d = d}, {.d = d}};
     struct seal *seal = NULL;
     struct err e;
 
@@ -125,12 +140,12 @@ void doctor_seal(struct doctor *d)
                    e.text);
         return;
     }
-    look.seal = seal;
-    if (d->connected && look_at_jobs(&look, &e))
+    looks[WAITING].seal = looks[ENDED].seal = seal;
+    if (d->connected && look_at_jobs(d, looks, &e))
         doctor_say(d, "seal key", DOCTOR_FAIL,
                    "give the user of stopgapctl its rights (deploy/redis/users.acl)",
                    "licenses cannot be looked at: %s", e.text);
     else
-        judge(d, &look);
+        judge(d, looks);
     seal_free(seal);
 }

@@ -26,7 +26,7 @@ static const char usage[] =
     "Takes license requests from Redis, signs, mails and records them.\n"
     "Settings are STOPGAP_ environment variables; docs/config.md names each.\n"
     "  --env-file FILE  KEY=value lines; the environment wins\n"
-    "  --check          reads settings, key and templates, then ends\n"
+    "  --check          reads settings, keys and templates, then ends\n"
     "Signals: TERM drains (a second one leaves at once), TSTP stops taking\n"
     "jobs, CONT takes them again, HUP reads templates, keys and token again.\n";
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 
 from testenv import keyspace, process, prometheus
+from testenv.ctl import Ctl
 from testenv.worker import Worker
 
 KILLED = 137  # how a program ends at its crash point
@@ -24,8 +25,8 @@ DEADLINE_S = 60.0
 class Stand:
     """The servers."""
 
-    def __init__(self, folder, redis, smtp, gitlab, slack, key):
-        self.folder, self.redis, self.key = folder, redis, key
+    def __init__(self, folder, redis, smtp, gitlab, slack, key, seal_key):
+        self.folder, self.redis, self.key, self.seal_key = folder, redis, key, seal_key
         self.smtp, self.gitlab, self.slack = smtp, gitlab, slack
         self.numbers = itertools.count(1)
 
@@ -69,6 +70,8 @@ class Case:
             "STOPGAP_SMTP_CONNECTIONS": "1", "CRASH_LOG": self.log, **scenario.settings, **settings}
         if scenario.told:
             self.env["STOPGAP_SLACK_WEBHOOK_URL"] = stand.slack.url
+        if scenario.sealed:
+            self.env["STOPGAP_SEAL_KEY_FILE"] = stand.seal_key
 
     def __str__(self):
         where = ", then ".join(f"{point} x{n}" for point, n in self.deaths)
@@ -318,7 +321,16 @@ class Case:
             if issues[0]["state"] != "closed" or not 1 <= notes <= 1 + len(self.died):
                 yield f"its issue is {issues[0]['state']}, with {notes} notes"
 
+    def license_of(self, job_id, record):
+        """As whoever has the key reads it."""
+        if not self.scenario.sealed:
+            return record["lic"]
+        assert record["lic"].startswith("sealed:v1:") and record["v"] == "2", record
+        env = {k: v for k, v in self.env.items() if k != "CRASH_LOG"}
+        return Ctl(env).json("show", job_id, "--license")["license"]
+
     def judge_mails(self, job_id, record, mails, success):
+        lic = self.license_of(job_id, record)
         wanted = 1 + int(record.get("resends", 0))
         doubtful = sum(len(w.lines(event="ambiguous", job=job_id)) for w in self.workers)
         if not wanted <= len(mails) <= wanted + doubtful:
@@ -330,9 +342,9 @@ class Case:
         for mail in mails:
             parts = email.message_from_bytes(mail.data).walk()
             licenses = [p.get_payload(decode=True) for p in parts if p.get_filename()]
-            if [text.decode().split() for text in licenses] != [record["lic"].split()]:
+            if [text.decode().split() for text in licenses] != [lic.split()]:
                 yield "a mail with another license"
-        if success and record["lic"].strip() not in success[0]["description"]:
+        if success and lic.strip() not in success[0]["description"]:
             yield "an issue with another license"
 
 

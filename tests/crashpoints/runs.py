@@ -38,6 +38,8 @@ def stand():
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         key = Ctl({}).keygen(os.path.join(folder, "license.key"))
+        seal_key = os.path.join(folder, "seal.key")
+        Ctl({}).run("keygen", seal_key, "--type", "seal")
         redis = Redis(folder, fsync="everysec")
         stack.callback(redis.stop)
         smtp = Smtp()
@@ -46,7 +48,7 @@ def stand():
         stack.callback(gitlab.stop)
         slack = Slack()
         stack.callback(slack.stop)
-        yield Stand(folder, redis, smtp, gitlab, slack, key)
+        yield Stand(folder, redis, smtp, gitlab, slack, key, seal_key)
         assert smtp.faults == []
 
 

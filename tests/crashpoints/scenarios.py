@@ -106,6 +106,7 @@ class Scenario:
     phases: list  # (function, how many jobs have ended after it, or requests were taken)
     by_people: tuple = ()  # scripts whose points are passed by stopgapctl
     told: bool = False  # in Slack
+    sealed: bool = False  # licenses, in Redis
     again: tuple = ()  # points that die here, too, though an earlier scenario has them
     kind: type = Case  # of its runs
     settings: dict = dataclasses.field(default_factory=dict)
@@ -123,6 +124,9 @@ SCENARIOS = [
     Scenario("claims", [(lost_claim, n) for n in TEN]),
     Scenario("slow", [(slow, 1)]),
     Scenario("told", [(jobs, 10)], told=True),
+    Scenario("sealed", [(jobs, 10)], sealed=True,
+             again=("email.", "smtp.", "redis.sent.save", "redis.handled.save",
+                    "redis.sent.finish", "gitlab.sent.")),
     Scenario("mended", [(jobs, 10), (fsck, 10)], by_people=("fsck",)),
     Scenario("submitted", [(hold, 0), (submit, 10)], by_people=("submit", "pause")),
     Scenario("closed", [(closed, 1)]),
