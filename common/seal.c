@@ -133,7 +133,9 @@ struct seal *seal_read(const char *text, size_t len, struct err *e)
 {
     struct seal *s = mem_new(1, sizeof *s);
 
-    if (sodium_init() >= 0 && read_lines(s, text, len, e) == 0)
+    if (sodium_init() < 0)
+        (void)err_set(e, ERR_BUG, 0, "libsodium does not start");
+    else if (read_lines(s, text, len, e) == 0)
         return s;
     seal_free(s);
     return NULL;

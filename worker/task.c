@@ -370,7 +370,7 @@ static void advance(struct task *t)
     do {
         assert(!t->pending);
         t->pending = true;
-        outcome = steps[t->at].run(t);
+        outcome = task_has_license(t) ? steps[t->at].run(t) : OUTCOME_FAILED;
         if (outcome == OUTCOME_PENDING)
             return; /* the completion owns the next move */
         t->pending = false;
@@ -445,10 +445,6 @@ void task_start(struct worker *w, struct job *job, bool solo)
         finish(t, QUEUE_DONE, 0);
         return;
     }
-    if (given_back(t))
-        return;
-    if (task_has_license(t))
+    if (!given_back(t))
         advance(t);
-    else
-        settle_failed(t);
 }

@@ -1,7 +1,6 @@
 /* task_seal: a job whose license stands sealed in Redis. Without its key a worker
  * leaves it as it is, for itself after a HUP or for another: it is no fault of the job.
  */
-#include "log.h"
 #include "settings.h"
 #include "task.h"
 
@@ -15,15 +14,11 @@ static bool needs_license(const struct task *t)
 bool task_has_license(struct task *t)
 {
     const struct worker *w = t->worker;
-    struct log_line l;
 
     if (!needs_license(t) ||
         job_open_license(&t->job, w->seal, w->settings->queue, &t->err) == 0)
         return true;
     if (t->err.class == ERR_CONFIG)
         t->snooze_ms = KEY_PAUSE_MS;
-    task_log(t, &l, LOG_WARN, "sealed");
-    log_err(&l, &t->err);
-    log_end(&l);
     return false;
 }
