@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "crash.h"
+#include "http_hide.h"
 #include "http_loop.h"
 #include "http_tls.h"
 #include "mem.h"
@@ -50,8 +51,10 @@ struct http_op {
     void *arg;
     struct buf answer;
     size_t answer_headers; /* bytes */
-    char *block;           /* request: header lines and body, copied */
+    char *block;           /* request: header lines, secrets and body, copied */
     size_t block_len;
+    const char *hide[HTTP_HIDE_MAX]; /* in there */
+    char *location;
     struct curl_slist headers[HTTP_HEADERS_MAX + 1];
     char why[CURL_ERROR_SIZE];
     bool once;      /* must not leave twice */
@@ -200,6 +203,7 @@ static void op_release(struct http_op *op)
     secret_wipe(op->block, op->block_len);
     free(op->block);
     op->block = NULL;
+    mem_set(&op->location, NULL);
     if (h->closing || h->spares == SPARE_OPS || op->answer.cap > SPARE_BODY_MAX) {
         op_destroy(op);
         return;
@@ -213,25 +217,44 @@ static void op_release(struct http_op *op)
     h->spares++;
 }
 
-/* Copies header lines and body into one block and lists the lines. Our own list in
- * place of curl's, so that it can be wiped. */
+/* The next text of the block. */
+static char *put_in(struct http_op *op, size_t *at, const char *text)
+{
+    size_t len = strlen(text) + 1;
+    char *copy = memcpy(op->block + *at, text, len);
+
+    *at += len;
+    return copy;
+}
+
+static size_t length_of(const struct http_request *r, size_t lines)
+{
+    size_t len = r->body_len + 1;
+
+    for (size_t i = 0; i < lines; i++)
+        len += strlen(r->headers[i]) + 1;
+    for (size_t i = 0; i < HTTP_HIDE_MAX; i++)
+        len += r->hide[i] ? strlen(r->hide[i]) + 1 : 0;
+    return len;
+}
+
+/* Copies header lines, secrets and body into one block and lists the lines. Our own
+ * list in place of curl's, so that it can be wiped. */
 static void copy_request(struct http_op *op, const struct http_request *r)
 {
     static char no_expect[] = "Expect:"; /* no round trip before a body */
     size_t lines = 0, at = 0;
 
-    op->block_len = r->body_len + 1;
-    for (; r->headers && r->headers[lines]; lines++)
-        op->block_len += strlen(r->headers[lines]) + 1;
+    while (r->headers && r->headers[lines])
+        lines++;
     assert(lines <= HTTP_HEADERS_MAX);
+    op->block_len = length_of(r, lines);
     op->block = mem_new(op->block_len, 1);
-    for (size_t i = 0; i < lines; i++) {
-        size_t len = strlen(r->headers[i]) + 1;
-
-        op->headers[i] = (struct curl_slist){op->block + at, &op->headers[i + 1]};
-        memcpy(op->block + at, r->headers[i], len);
-        at += len;
-    }
+    for (size_t i = 0; i < lines; i++)
+        op->headers[i] =
+            (struct curl_slist){put_in(op, &at, r->headers[i]), &op->headers[i + 1]};
+    for (size_t i = 0; i < HTTP_HIDE_MAX; i++)
+        op->hide[i] = r->hide[i] ? put_in(op, &at, r->hide[i]) : NULL;
     op->headers[lines] = (struct curl_slist){no_expect, NULL};
     SET(op->easy, CURLOPT_HTTPHEADER, op->headers);
     if (!r->body) {
@@ -344,12 +367,17 @@ static void read_answer(struct http_op *op, struct http_response *r)
 
     (void)curl_easy_getinfo(op->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(op->easy, CURLINFO_REDIRECT_URL, &location);
+    mem_set(&op->location, location ? location : "");
+    for (size_t i = 0; i < HTTP_HIDE_MAX; i++) {
+        http_hide(op->answer.data, op->answer.len, op->hide[i]);
+        http_hide(op->location, strlen(op->location), op->hide[i]);
+    }
     r->status = (int)status;
     r->body = op->answer.data;
     r->body_len = op->answer.len;
     r->retry_after_ms = retry_after_ms(op->easy);
     r->next_page = next_page > 0 && next_page < 1000000 ? (int)next_page : 0;
-    r->location = location ? location : "";
+    r->location = op->location;
     if (op->h->watched)
         look(op);
 }

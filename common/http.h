@@ -15,6 +15,7 @@ struct http_op;
 
 #define HTTP_BODY_MAX ((size_t)1024 * 1024)
 #define HTTP_HEADERS_MAX 8 /* of a request */
+#define HTTP_HIDE_MAX 2
 
 struct http_request {   /* strings are copied */
     const char *method; /* "GET", "POST", "PUT". A POST leaves at most once, also when a
@@ -25,9 +26,11 @@ struct http_request {   /* strings are copied */
                                    are sent to this URL's host only, no redirects */
     const char *body;           /* or NULL */
     size_t body_len;
-    int64_t timeout_ms; /* whole request; starts when the request starts */
-    bool once;          /* as a POST: leaves at most once */
-    bool secret;        /* never over plain http, except to this machine: ERR_AUTH */
+    int64_t timeout_ms;              /* whole request; starts when the request starts */
+    bool once;                       /* as a POST: leaves at most once */
+    const char *hide[HTTP_HIDE_MAX]; /* secrets in it, or NULL: a server that says them
+                                        again is heard saying stars */
+    bool secret; /* never over plain http, except to this machine: ERR_AUTH */
 };
 
 struct http_response {

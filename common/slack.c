@@ -75,6 +75,12 @@ static void read_answer(const struct http_response *r, int good, struct err *e)
     }
 }
 
+/* Of the URL; a path that ends in / has nothing secret at its end. */
+static const char *secret_part(const struct slack *s)
+{
+    return strrchr(s->settings->slack_webhook_url.data, '/') + 1;
+}
+
 static void on_answer(void *arg, const struct http_response *r)
 {
     struct post p = *(struct post *)arg;
@@ -106,6 +112,7 @@ void slack_probe(struct slack *s, slack_fn fn, void *arg)
                                    .body = "{}",
                                    .body_len = 2,
                                    .timeout_ms = TIMEOUT_MS,
+                                   .hide = {secret_part(s)},
                                    .secret = true};
     struct post *p = mem_new(1, sizeof *p);
 
@@ -120,6 +127,7 @@ void slack_post(struct slack *s, const char *text, slack_fn fn, void *arg)
                              .url = s->settings->slack_webhook_url.data,
                              .headers = headers,
                              .timeout_ms = TIMEOUT_MS,
+                             .hide = {secret_part(s)},
                              .secret = true};
     struct post *p = mem_new(1, sizeof *p);
     struct buf body;

@@ -14,6 +14,7 @@
 
 #define URL_MAX 8192
 #define HEADER_MAX 16384
+#define AUTH_NAME "Authorization: Basic "
 #define NOTE_PAGES_MAX 10 /* of a hundred comments */
 
 struct zendesk {
@@ -47,7 +48,7 @@ static void set_auth(struct zendesk *z, const struct settings *s)
     buf_init(&line, HEADER_MAX);
     buf_addf(&plain, "%s/token:", s->zendesk_user);
     buf_add(&plain, s->zendesk_token.data, s->zendesk_token.len);
-    buf_adds(&line, "Authorization: Basic ");
+    buf_adds(&line, AUTH_NAME);
     buf_add_base64(&line, plain.data, plain.len);
     assert(!plain.failed && !line.failed);
     secret_set(&z->auth_header, line.data, line.len);
@@ -149,6 +150,8 @@ static void start(struct zendesk *z, struct buf *url, struct question *q)
                                    .body_len = q->body ? strlen(q->body) : 0,
                                    .timeout_ms = z->timeout_ms,
                                    .once = q->body != NULL,
+                                   .hide = {z->auth_header.data + strlen(AUTH_NAME),
+                                            z->settings->zendesk_token.data},
                                    .secret = true};
 
     assert(!url->failed);

@@ -255,7 +255,8 @@ static bool read_requester(const json_t *users, json_int_t requester,
 
     json_array_foreach(users, i, user)
     {
-        if (json_integer_value(json_object_get(user, "id")) == requester)
+        if (requester > 0 &&
+            json_integer_value(json_object_get(user, "id")) == requester)
             return take_text(user, "email", out->requester_email,
                              sizeof out->requester_email);
     }

@@ -13,6 +13,7 @@ void gitlab_get(struct http *h, const struct settings *settings, const char *bef
     const char *headers[] = {NULL, "Accept: application/json", NULL};
     struct http_request r = {.method = "GET",
                              .headers = headers,
+                             .hide = {settings->gitlab_token.data},
                              .timeout_ms = timeout_ms,
                              .secret = settings->gitlab_require_private};
     struct buf url, token;

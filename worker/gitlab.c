@@ -18,6 +18,7 @@
 #define TIMEOUT_MS 75000 /* GitLab itself gives a request up after 60 s */
 #define BODY_MAX ((size_t)16 * 1024 * 1024)
 #define URL_MAX 8192
+#define TOKEN_NAME "PRIVATE-TOKEN: "
 #define PER_PAGE 100 /* GitLab's most */
 
 struct op {
@@ -145,6 +146,7 @@ static void start_http(struct gitlab *g, struct http_request *r, http_fn fn, voi
                              r->body ? "Content-Type: application/json" : NULL, NULL};
 
     r->headers = headers;
+    r->hide[0] = g->token_header.data + strlen(TOKEN_NAME);
     r->timeout_ms = TIMEOUT_MS;
     r->secret = g->settings->gitlab_require_private;
     *out = http_start(g->http, r, fn, arg);
@@ -295,7 +297,7 @@ void gitlab_set_token(struct gitlab *g, const struct secret *token)
     struct buf text;
 
     buf_init(&text, URL_MAX);
-    buf_addf(&text, "PRIVATE-TOKEN: %s", token->data);
+    buf_addf(&text, TOKEN_NAME "%s", token->data);
     secret_set(&g->token_header, text.data, text.len);
     secret_wipe(text.data, text.len);
     buf_done(&text);

@@ -10,7 +10,7 @@
 #include "mem.h"
 
 #define TITLE_MAX 4096
-#define URL_MAX 4096
+#define URL_MAX 2048
 
 /* An issue as it stands in the answer. */
 struct seen {
@@ -87,6 +87,21 @@ static char *decode(const struct flatjson_span *s, size_t max)
     return out;
 }
 
+/* People are shown it as a link: "" for what is none. Its host is not ours to judge:
+ * GitLab has a name for the world that the settings need not know. */
+static char *decode_url(const struct flatjson_span *s)
+{
+    char *url = decode(s, URL_MAX);
+    bool good = (!strncmp(url, "https://", 8) || !strncmp(url, "http://", 7)) &&
+                !strpbrk(url, "\"'<>\\^`{|}");
+
+    for (const char *p = url; *p; p++)
+        good = good && *p > 0x20 && *p < 0x7F;
+    if (!good)
+        *url = '\0';
+    return url;
+}
+
 static void keep(const struct seen *s, struct gitlab_issue *out)
 {
     *out = (struct gitlab_issue){
@@ -95,7 +110,7 @@ static void keep(const struct seen *s, struct gitlab_issue *out)
         .confidential = s->confidential,
         .labels = s->labels,
         .title = decode(&s->title, TITLE_MAX),
-        .url = decode(&s->url, URL_MAX),
+        .url = decode_url(&s->url),
     };
 }
 

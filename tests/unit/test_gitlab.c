@@ -195,7 +195,7 @@ static void add_listed(struct buf *b, int iid, const char *title, const char *te
 {
     buf_addf(b,
              "%s{\"iid\":%d,\"state\":\"opened\",\"title\":\"%s\",\"description\":"
-             "\"%s\",\"confidential\":true,\"web_url\":\"u%d\"}",
+             "\"%s\",\"confidential\":true,\"web_url\":\"https://g/u%d\"}",
              b->len > 1 ? "," : "", iid, title, text, iid);
 }
 
@@ -661,7 +661,7 @@ static void test_find(void **state)
     run();
     expect(c, ERR_NONE, 0, false, "");
     assert_int_equal(c->r.iid, 230);
-    assert_string_equal(c->url, "u230");
+    assert_string_equal(c->url, "https://g/u230");
     assert_int_equal(w->server.count, 4); /* the project and three pages */
     assert_true(starts(request(1),
                        "GET /gl/api/v4/projects/g%2Fp/issues?scope=created_by_me&"));

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "http.h"
+#include "http_hide.h"
 #include "scripted_server.h"
 
 #define CALLS_MAX 200
@@ -608,6 +609,30 @@ static void test_start_while_it_is_freed(void **state)
     assert_int_equal(w->calls[1].r.err.class, ERR_CANCELLED);
 }
 
+static void test_hidden(void **state)
+{
+    static const struct {
+        const char *text, *secret, *heard;
+    } cases[] = {
+        {"no: s3cret-s3cret!s3cret-s3cret", "s3cret-s3cret",
+         "no: *************!*************"},
+        {"s3cret-", "s3cret-s3cret", "s3cret-"},
+        {"a short one", "short", "a short one"}, /* is a word */
+        {"nothing", "", "nothing"},
+        {"nothing", NULL, "nothing"},
+        {"", "s3cret-s3cret", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *text = mem_strdup(cases[i].text);
+
+        http_hide(text, strlen(text), cases[i].secret);
+        assert_string_equal(text, cases[i].heard);
+        free(text);
+    }
+}
+
 static void test_ca_file_must_be_readable(void **state)
 {
     struct err e;
@@ -646,6 +671,7 @@ int main(void)
         T(test_free_inside_a_callback),
         T(test_start_inside_a_callback),
         T(test_start_while_it_is_freed),
+        T(test_hidden),
         T(test_ca_file_must_be_readable),
     };
 
