@@ -347,6 +347,19 @@ struct queue_submit {
 };
 int queue_submit(struct queue *q, const struct queue_submit *request,
                  queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;
+/* OK | NONE | NEWER | STATE state | REPORT (its failure issue is about to be written).
+ * id "": the addresses in words that belong to no job are masked; OK how-many. */
+#define QUEUE_FORGET_ADDRESSES 8
+struct queue_forget {
+    const char *id;
+    bool doing;      /* else only what the answer would be */
+    const char *cap; /* of the address, as in queue_cap's name */
+    const char
+        *addresses[QUEUE_FORGET_ADDRESSES]; /* lower case, up to the first NULL */
+    const struct queue_by *by;
+};
+int queue_forget(struct queue *q, const struct queue_forget *what, queue_answer_fn fn,
+                 void *arg, struct err *e) MUST_CHECK;
 /* reason NULL: resume. OK 1, or OK 0: it was not paused */
 int queue_pause(struct queue *q, const char *reason, const struct queue_by *by,
                 queue_answer_fn fn, void *arg, struct err *e) MUST_CHECK;

@@ -90,6 +90,7 @@ static const struct {
     [QUEUE_DISCARD] = {REPLY_STRING, 0, 1, 2},
     [QUEUE_SUBMIT] = {REPLY_STRING, 0, 1, 1},
     [QUEUE_PAUSE] = {REPLY_STRING, 0, 2, 2},
+    [QUEUE_FORGET] = {REPLY_STRING, 0, 1, 2},
     [QUEUE_FSCK] = {REPLY_INT, INT64_MAX, 1, SIZE_MAX},
     [QUEUE_DEPTH] = {REPLY_INT, INT64_MAX, 14, 14},
 };

@@ -27,6 +27,7 @@ enum queue_script {
     QUEUE_DISCARD,
     QUEUE_SUBMIT,
     QUEUE_PAUSE,
+    QUEUE_FORGET,
     QUEUE_TRIM,
     QUEUE_LANE,
     QUEUE_FSCK,

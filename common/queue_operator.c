@@ -81,6 +81,25 @@ int queue_pause(struct queue *q, const char *reason, const struct queue_by *by,
     return ask(q, QUEUE_PAUSE, texts, fn, arg, e);
 }
 
+int queue_forget(struct queue *q, const struct queue_forget *what, queue_answer_fn fn,
+                 void *arg, struct err *e)
+{
+    struct queue_call *c = queue_call_new(arg);
+    struct queue_args a;
+
+    c->fn.answer = fn;
+    queue_args_begin(&a, q);
+    queue_arg_str(&a, what->id);
+    queue_arg_str(&a, what->doing ? "1" : "0");
+    queue_arg_str(&a, what->by->who);
+    queue_arg_str(&a, what->by->from);
+    queue_arg_int(&a, JOB_VERSION);
+    queue_arg_str(&a, what->cap);
+    for (size_t i = 0; i < QUEUE_FORGET_ADDRESSES && what->addresses[i]; i++)
+        queue_arg_str(&a, what->addresses[i]);
+    return queue_call_eval(q, &a, QUEUE_FORGET, on_answer, c, e);
+}
+
 static void on_findings(void *arg, const struct redisReply *r, const struct err *e)
 {
     struct queue_call c = *(struct queue_call *)arg;

@@ -71,6 +71,11 @@ void request_digest(const struct request *r, char out[static REQUEST_DIGEST_LEN 
 /* Digest of ticket, address and user count, as hex: "the same license?" */
 void request_same_key(const struct request *r, char out[static REQUEST_DIGEST_LEN + 1]);
 
+/* By which an address's and an agent's licenses are counted: spellings that may be one
+ * person's are one (request_cap.c says which). */
+void request_cap_address(const char *email, char out[static REQUEST_DIGEST_LEN + 1]);
+void request_cap_agent(const char *name, char out[static REQUEST_DIGEST_LEN + 1]);
+
 /* Digest of any text in the same form, for key names built from foreign text. */
 void request_text_key(const char *text, char out[static REQUEST_DIGEST_LEN + 1]);
 

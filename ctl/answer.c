@@ -1,5 +1,5 @@
-/* answer: see answer.h. The words are those of common/lua/requeue.lua, resend.lua and
- * discard.lua. */
+/* answer: see answer.h. The words are those of common/lua/requeue.lua, resend.lua,
+ * discard.lua and forget.lua. */
 #include "answer.h"
 
 #include <string.h>
@@ -44,6 +44,12 @@ static const struct {
      "$i: there is no such job, or no worker has taken it off the inbox yet"},
     {ANSWER_DISCARD, "STATE", false,
      "$i is $d: only a queued, delayed or failed job can be discarded"},
+    {ANSWER_FORGET, "OK", true, "forgotten"},
+    {ANSWER_FORGET, "NONE", true, "it is gone by now"},
+    {ANSWER_FORGET, "STATE", false, "left, since it is $d: wait, or discard it first"},
+    {ANSWER_FORGET, "REPORT", false,
+     "left, since its failure issue is about to be written: wait, or discard it first"},
+    {ANSWER_FORGET, "NEWER", false, "left: a newer program wrote it"},
 };
 
 static void fill(const char *sentence, const char *id, const char *detail,

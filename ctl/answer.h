@@ -7,7 +7,7 @@
 #include "buf.h"
 #include "client.h"
 
-enum answer_verb { ANSWER_REQUEUE, ANSWER_RESEND, ANSWER_DISCARD };
+enum answer_verb { ANSWER_REQUEUE, ANSWER_RESEND, ANSWER_DISCARD, ANSWER_FORGET };
 
 /* Appends the sentence, with the command that would work if there is one. True: it was
  * done. */

@@ -350,6 +350,14 @@ int client_submit(struct client *c, const struct queue_submit *request, struct e
     return await_answer(c, queue_submit(c->queue, request, on_answer, &a, e), e);
 }
 
+int client_forget(struct client *c, const struct queue_forget *what,
+                  struct client_answer *out, struct err *e)
+{
+    struct asking a = {c, out};
+
+    return await_answer(c, queue_forget(c->queue, what, on_answer, &a, e), e);
+}
+
 int client_pause_queue(struct client *c, const char *reason, const struct queue_by *by,
                        bool *changed, struct err *e)
 {

@@ -70,6 +70,8 @@ int client_discard(struct client *c, const char *id, const struct queue_by *by,
                    struct client_answer *out, struct err *e) MUST_CHECK;
 int client_submit(struct client *c, const struct queue_submit *request,
                   struct err *e) MUST_CHECK;
+int client_forget(struct client *c, const struct queue_forget *what,
+                  struct client_answer *out, struct err *e) MUST_CHECK;
 /* reason NULL: resume. *changed: it was paused until now. */
 int client_pause_queue(struct client *c, const char *reason, const struct queue_by *by,
                        bool *changed, struct err *e) MUST_CHECK;

@@ -27,6 +27,8 @@ int cmd_fsck(struct ctl *c, int argc, char **argv);
 
 int cmd_audit(struct ctl *c, int argc, char **argv);
 
+int cmd_forget(struct ctl *c, int argc, char **argv);
+
 int cmd_doctor(struct ctl *c, int argc, char **argv);
 
 int cmd_config(struct ctl *c, int argc, char **argv);

@@ -63,6 +63,7 @@ static const struct family {
     {"same:", true, "pointer", RETENTION},
     {"idem:", true, "pointer", RETENTION},
     {"ticket:", true, "ticket", RETENTION},
+    {"forgotten:", true, NULL, RETENTION},
     {"cap:", true, NULL, DAY},
     {"shared:", true, NULL, DAY},
     {"shared", false, NULL, DAY},

@@ -100,6 +100,11 @@ static const struct command commands[] = {
      "             not done here, since Redis was restored from a backup. --repair\n"
      "             marks them so; only while paused, with nothing active\n"
      "Safe beside workers that run. Exit status 1 when something is left.\n"},
+    {"forget", cmd_forget, "what is held on a person, and removing it",
+     "ADDRESS\n"
+     "  --yes  remove it; without it, it is only listed\n"
+     "Of jobs that are done or have failed. Says what is out of reach: mails, issues,\n"
+     "Redis's files. Exit status 1 when something was left.\n"},
     {"audit", cmd_audit, "what operators did, newest first",
      "[OPTION...]\n"
      "  --since TIME  2h, 3d, 2026-01-31, 2026-01-31T12:00:00Z\n"

@@ -103,13 +103,15 @@ static int look_up(struct client *c, const struct inbox *in,
 {
     for (size_t i = 0; i < items->count; i++) {
         struct reconcile_item *item = &items->v[i];
-        char job[QUEUE_KEY_MAX];
+        char job[QUEUE_KEY_MAX], forgotten[QUEUE_KEY_MAX];
 
         if (!item->known)
             look_in_inbox(in, item);
         if (!item->known) {
             client_key(c, "job:", item->job_id, job);
-            client_send(c, on_exists, item, 2, (const char *[]){"EXISTS", job}, NULL);
+            client_key(c, "forgotten:", item->job_id, forgotten);
+            client_send(c, on_exists, item, 3,
+                        (const char *[]){"EXISTS", job, forgotten}, NULL);
         }
         if (i % AT_ONCE == AT_ONCE - 1 && client_wait(c, e))
             return -1;

@@ -24,29 +24,29 @@ struct signing {
     int rc;
 };
 
-static void add_cap(struct task *t, const char *kind, const char *whose, int64_t limit)
+static void add_cap(struct task *t, const char *kind, const char *digest, int64_t limit)
 {
     struct queue_cap *cap = &t->caps[t->cap_count];
-    char digest[REQUEST_DIGEST_LEN + 1] = "";
 
     if (limit == 0)
         return;
-    if (*whose)
-        request_text_key(whose, digest);
     (void)snprintf(cap->name, sizeof cap->name, "%s%s", kind, digest);
-    cap->limit = limit;
+    cap->limit = t->job.lifted ? INT64_MAX : limit;
     t->cap_count++;
 }
 
 void step_sign_caps(struct task *t)
 {
     const struct settings *s = t->worker->settings;
+    char address[REQUEST_DIGEST_LEN + 1], agent[REQUEST_DIGEST_LEN + 1];
 
     t->cap_count = 0;
-    if (t->job.lifted || t->job.frozen)
+    if (t->job.frozen)
         return;
-    add_cap(t, "addr:", t->job.request.email, s->max_per_address);
-    add_cap(t, "agent:", t->job.request.requested_by, s->max_per_agent);
+    request_cap_address(t->job.request.email, address);
+    request_cap_agent(t->job.request.requested_by, agent);
+    add_cap(t, "addr:", address, s->max_per_address);
+    add_cap(t, "agent:", agent, s->max_per_agent);
     add_cap(t, "day", "", s->max_per_day);
 }
 

@@ -11,7 +11,11 @@ local function adopt(entry, fresh, late)
       event(id, 'replay: the same request came again')
       return
     end
-    if old then clash = id; id = fresh end
+    if old then clash = id; id = fresh
+    elseif call('EXISTS', P .. 'forgotten:' .. id) == 1 then -- its bytes are known no more
+      count('replayed')
+      return
+    end
   else
     id = fresh
   end

@@ -21,7 +21,9 @@ local function duplicate(kind, first, words)
   call('HDEL', j, 'owner')
   call('LREM', P .. 'proc:' .. wid, 1, id)
   event(id, 'duplicate of ' .. first .. ': ' .. words)
-  event(first, 'asked for again by ' .. ARGV[10] .. ' (request ' .. id .. '): ' .. words)
+  if call('EXISTS', job(first)) == 1 then
+    event(first, 'asked for again by ' .. ARGV[10] .. ' (request ' .. id .. '): ' .. words)
+  end
   count('duplicate')
   view(id)
   return {kind, first}
@@ -41,6 +43,9 @@ if ARGV[6] ~= '' then
       return duplicate('REPLAY', first, 'the same request came again')
     end
     if digest then return clash(first) end
+    if call('EXISTS', P .. 'forgotten:' .. first) == 1 then -- with what content nobody knows
+      return duplicate('REPLAY', first, 'its key was used by a request that is forgotten')
+    end
   end
   call('SET', key, id, 'PX', ARGV[9])
   call('HSET', j, 'idem', ARGV[6])

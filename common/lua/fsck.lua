@@ -1,4 +1,4 @@
--- uses: prelude view ends reap audit
+-- uses: prelude view ends reap audit remove
 -- ARGV rule, subject, repair (0|1), who, newest version known, from, more...
 -- -> {how many findings, (kind, detail, mended (0|1))...}
 -- Who calls has looked without holding anything still: what it suspected is judged here,
@@ -21,6 +21,8 @@ local function finding(kind, detail, repair)
 end
 
 local function gone(id) return call('EXISTS', job(id)) == 0 end
+-- Nothing is known of it any more but that it was there (forget).
+local function forgotten(id) return call('EXISTS', P .. 'forgotten:' .. id) == 1 end
 
 -- ---- where an id is ----
 
@@ -66,14 +68,6 @@ end
 
 -- ---- a job ----
 
-local function remove(id, names)
-  leave(id, names)
-  call('ZREM', P .. 'follow', 'report ' .. id, 'late ' .. id)
-  call('ZREM', P .. 'tell:slack', id)
-  call('ZREM', P .. 'tell:zendesk', id)
-  call('DEL', job(id), P .. 'log:' .. id, P .. 'view:' .. id)
-end
-
 -- Where a job of this state belongs. An active one whose worker does not hold it is
 -- nobody's: it waits again, and nothing that its worker still writes counts.
 local function home_of(id, f, at)
@@ -112,7 +106,10 @@ end
 
 -- A record that no worker would take, or could.
 local function restore(id, f, names, at)
-  if not f.raw then return remove(id, names) end
+  if not f.raw then
+    leave(id, names)
+    return remove(id)
+  end
   local v = string.sub(f.lic or '', 1, 7) == 'sealed:' and '2' or '1'
   for name, value in pairs({v = v, accepted_ms = stamp, attempt = '0', fence = '0'}) do
     call('HSETNX', job(id), name, value)
@@ -127,7 +124,7 @@ local function look_at_place(id, f)
   local names, at = places(id, f)
   local text = table.concat(names, ', ')
   if not f.state and not f.raw and gone(id) then
-    if names[1] then finding('orphan', text, function() remove(id, names) end) end
+    if names[1] then finding('orphan', text, function() leave(id, names) remove(id) end) end
     return
   end
   if not f.v or not (ZSETS[f.state] or f.state == 'queued' or f.state == 'active') then
@@ -267,17 +264,17 @@ end
 
 -- A receiver writes the view behind its entry; nobody has taken the entry over yet.
 local function look_at_view(id)
-  if gone(id) and not in_inbox(id) then look_at_own('view:', id) end
+  if gone(id) and not in_inbox(id) and not forgotten(id) then look_at_own('view:', id) end
 end
 
 -- more: the issue's url.
 local function look_at_unknown(id)
-  if gone(id) and not in_inbox(id) then finding('unknown', ARGV[7]) end
+  if gone(id) and not in_inbox(id) and not forgotten(id) then finding('unknown', ARGV[7]) end
 end
 
 local function look_at_pointer(name)
   local id = call('GET', P .. name)
-  if id and gone(id) then
+  if id and gone(id) and not forgotten(id) then
     finding('leftover', '', function() call('DEL', P .. name) end)
   end
 end

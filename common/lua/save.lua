@@ -27,6 +27,11 @@ local caps = tonumber(ARGV[at])
 for i = 1, caps do
   local key, limit = P .. 'cap:' .. ARGV[at+2*i-1], tonumber(ARGV[at+2*i])
   call('ZREMRANGEBYSCORE', key, '-inf', int(now - 86400000))
+  -- Counted before the clock was put back: else it would count for as much longer.
+  for _, ahead in ipairs(call('ZRANGEBYSCORE', key, '(' .. stamp, '+inf')) do
+    call('ZADD', key, stamp, ahead)
+    call('PEXPIRE', key, 86400000)
+  end
   if not call('ZSCORE', key, id) and call('ZCARD', key) >= limit then
     return {4, ARGV[at+2*i-1]}
   end

@@ -1,4 +1,4 @@
--- uses: prelude
+-- uses: prelude remove
 -- ARGV retention_ms -> {how many jobs were removed, with everything of theirs, and audit
 -- lines}
 local n = 0
@@ -6,17 +6,7 @@ for _, set in ipairs({'done', 'failed'}) do
   local old = call('ZRANGEBYSCORE', P .. set, '-inf', int(now - tonumber(ARGV[1])), 'LIMIT',
     0, 50)
   for _, id in ipairs(old) do
-    local f = call('HMGET', job(id), 'same', 'idem', 'ticket')
-    for i, key in ipairs({'same:', 'idem:'}) do
-      if f[i] and call('GET', P .. key .. f[i]) == id then
-        call('DEL', P .. key .. f[i])
-      end
-    end
-    if f[3] then call('ZREM', P .. 'ticket:' .. f[3], id) end
-    call('ZREM', P .. 'follow', 'report ' .. id, 'late ' .. id)
-    call('ZREM', P .. 'tell:slack', id)
-    call('ZREM', P .. 'tell:zendesk', id)
-    call('DEL', job(id), P .. 'log:' .. id, P .. 'view:' .. id)
+    remove(id)
     call('ZREM', P .. set, id)
     n = n+1
   end

@@ -99,18 +99,18 @@ class Case:
     def failed_in(self, step):
         return [i for i, r in self.records() if r["state"] == "failed" and r["err_step"] == step]
 
-    def ctl(self, verb, *args, script=None, arrived=lambda: False):
+    def ctl(self, verb, *args, script=None, each=1, arrived=lambda: False):
         """A person who dies at the keyboard tries again, unless it is seen to have arrived,
-        and does not mind to hear that it has been done already."""
+        and does not mind to hear that it has been done already. each: how often a command
+        runs its script."""
         script = script or verb
         self.commands[script] += 1
         command = [process.program("stopgapctl"), verb, *args]
         env = {"PATH": os.environ["PATH"], **self.env}
-        if self.deaths and not self.died and self.deaths[0][1] == self.commands[script] \
-                and self.deaths[0][0].endswith("." + script):
-            point = self.deaths[0][0]
+        point, n = self.deaths[0] if self.deaths and not self.died else ("", 0)
+        if point.endswith("." + script) and (n - 1) // each + 1 == self.commands[script]:
             done = subprocess.run(process.with_parent(command), capture_output=True,
-                                  env={**env, "CRASH_AT": point + ":1"}, timeout=DEADLINE_S,
+                                  env={**env, "CRASH_AT": f"{point}:{(n - 1) % each + 1}"}, timeout=DEADLINE_S,
                                   check=False)
             assert done.returncode == KILLED, done
             self.died.append(point)
@@ -260,7 +260,11 @@ class Case:
         records = dict(self.records())
         yield from self.judge_told(records)
         yield from self.judge_audit(records)
-        for job_id in {*issues, *mails} - set(records):
+        forgotten = {key.rsplit(":", 1)[1] for key in
+                     self.client.scan_iter(self.prefix + "forgotten:*", count=1000)}
+        if self.scenario.phases[-1][1] == 0 and len(forgotten) != len(mails):
+            yield f"{len(mails)} mails, {len(forgotten)} are forgotten"
+        for job_id in {*issues, *mails} - set(records) - forgotten:
             yield f"{job_id} is known outside only"
         for job_id, record in records.items():
             for words in self.judge_job(job_id, record, issues.get(job_id, []),
@@ -279,6 +283,8 @@ class Case:
         counted = Counter(self.audited())
         done = {("discard", i): "discarded" in r for i, r in records.items()}
         done |= {("requeue", i): int(r.get("requeues", 0)) for i, r in records.items()}
+        if "forget" in self.scenario.by_people:
+            done |= {("forget", i): 1 for what, i in self.audited() if what == "forget"}
         if "resend" in self.scenario.by_people:
             done |= {("resend", i): int(r.get("resends", 0)) for i, r in records.items()}
         for what, n in done.items():

@@ -59,6 +59,11 @@ def submit(case):
         case.submit(n)
 
 
+def forget(case):
+    for n in TEN:
+        case.ctl("forget", case.address(n), "--yes", each=2)
+
+
 def hold(case):
     for _ in range(5):
         case.ctl("pause", "for a while")
@@ -129,6 +134,7 @@ SCENARIOS = [
                     "redis.sent.finish", "gitlab.sent.")),
     Scenario("mended", [(jobs, 10), (fsck, 10)], by_people=("fsck",)),
     Scenario("submitted", [(hold, 0), (submit, 10)], by_people=("submit", "pause")),
+    Scenario("forgotten", [(jobs, 10), (forget, 0)], by_people=("forget",)),
     Scenario("closed", [(closed, 1)]),
     Scenario("watched", [(watched, 10)], settings=METRICS),
     Scenario("received", [(redis_comes, 0), (jobs, 10)], kind=Receiving),

@@ -19,7 +19,7 @@ P = "stopgap:{licenses}:"
 ID = re.compile(r"^[0-9a-z]{26}$")
 GOOD = ("--ticket", 4711, "--email", "customer@example.com", "--users", 25)
 COMMANDS = ["submit", "list", "show", "requeue", "resend", "discard", "pause", "resume",
-            "stats", "workers", "keygen", "key-id", "verify", "reconcile", "fsck", "audit", "doctor", "config", "help"]
+            "stats", "workers", "keygen", "key-id", "verify", "reconcile", "fsck", "forget", "audit", "doctor", "config", "help"]
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

@@ -416,6 +416,113 @@ def test_discard_refused(q):
     assert q.changes("discard", q.active("b"), "op", "desk") == (["STATE", "active"], {})
 
 
+# ---- forget ----
+
+def forget(q, i, doing=1, cap="", *addresses):
+    return q.changes("forget", i, doing, "op", "desk", 1, cap, *addresses)
+
+
+@pytest.mark.parametrize("state", ["done", "failed"])
+def test_forget(q, state):
+    other = q.job("other", "done", ticket=7)
+    i = q.job("a", state, same="S", idem="I", ticket=7, req="{}", report_shared="s", **{"s:email": "1 1 "})
+    for key, value in (("same:S", i), ("idem:I", i), ("view:" + i, '{"status":"active"}'),
+                       ("view:t:7", json.dumps({"job_id": i, "status": state}, separators=(",", ":")))):
+        q.redis.set(q.key(key), value, ex=100)
+    for key, members in (("ticket:7", {i: 1, other: 2}), ("cap:addr:A", {i: 1}), ("invalid", {i: 1}),
+                         ("cap:day", {i: 1})):
+        q.redis.zadd(q.key(key), members)
+        q.redis.expire(q.key(key), 100)
+    q.redis.hset(q.key("shared:s"), "ids", f"{other} {i}")
+    q.redis.expire(q.key("shared:s"), 100)
+    q.redis.rpush(q.key("log:" + i), "1 words")
+    q.redis.zadd(q.key("follow"), {"late " + i: 1})
+    for channel in ("slack", "zendesk"):
+        q.redis.zadd(q.key("tell:" + channel), {i: 1})
+    assert forget(q, i, 0) == (["OK"], {})  # only asked
+    answer = q.run("forget", i, 1, "op", "desk", 1, "addr:A")
+    after = q.dump()
+    assert answer == ["OK"]
+    assert {name for name, value in after.items() if i in name or i in str(value)} == {
+        "forgotten:" + i, "view:" + i, "idem:I", "cap:day", "audit"}
+    assert q.view(i) == {"job_id": i, "status": state} and after["forgotten:" + i] == "NOW"
+    assert after["audit"] == [audited("forget", i)] and after["stat"] == {"forgotten": "1"}
+    assert after["shared:s"] == {"ids": other} and after["ticket:7"] == {other: "2"}
+    assert "view:t:7" not in after and "same:S" not in after and other in after["done"]
+    assert forget(q, i) == (["NONE"], {})
+
+
+@pytest.mark.parametrize("ids,left", [("{i}", ""), ("{i} b", "b"), ("a {i} b", "a b")])
+def test_forget_leaves_the_others_of_a_shared_issue(q, ids, left):
+    i = q.job("a", "failed", report_shared="s")
+    q.redis.hset(q.key("shared:s"), "ids", ids.format(i=i))
+    q.redis.expire(q.key("shared:s"), 100)
+    assert forget(q, i)[1]["shared:s"] == {"ids": left}
+
+
+def test_forget_leaves_what_others_have(q):
+    i = q.job("a", "done", same="S", ticket=7)
+    q.redis.set(q.key("same:S"), ident("other"), ex=100)
+    q.redis.set(q.key("view:t:7"), json.dumps({"job_id": ident("other"), "status": "done"}), ex=100)
+    _, changed = forget(q, i)
+    assert not {"same:S", "view:t:7"} & set(changed)
+
+
+def test_forget_refused(q):
+    assert forget(q, ident("none")) == (["NONE"], {})
+    for state in ("queued", "delayed"):
+        assert forget(q, q.job(state, state)) == (["STATE", state], {})
+    assert forget(q, q.active("b")) == (["STATE", "active"], {})
+    assert forget(q, q.job("n", "done", v=2)) == (["NEWER"], {})
+    i = q.job("r", "failed")
+    q.redis.zadd(q.key("follow"), {"report " + i: 1})
+    assert forget(q, i) == (["REPORT"], {})
+
+
+def test_a_replay_of_a_forgotten_one(q):
+    """By its id, from a receiver or a spool: no second license."""
+    i = q.job("a", "done", raw="{}")
+    forget(q, i)
+    for raw in ("{}", "{ }"):
+        q.redis.lpush(q.key("inbox"), f"{i} {raw}")
+    q.worker("w1")
+    before = q.dump()
+    q.run("take", "w1", 5, 0, 1000, 1, 1, "seed", 200)
+    after = q.dump()
+    assert after["stat"].pop("replayed") == "2"
+    before.pop("inbox")
+    assert after == before
+
+
+def test_the_key_of_a_forgotten_one(q):
+    """A bare request under its key: the same, whatever it says by now."""
+    first = q.job("first", "done", idem="I", digest="D")
+    q.redis.set(q.key("idem:I"), first, ex=100)
+    forget(q, first)
+    i = q.active("new")
+    answer, changed = claim(q, i, idem="I", digest="E")
+    assert answer == ["REPLAY", first] and changed["job:" + i]["dup_of"] == first
+    assert "log:" + first not in changed
+
+
+def test_words_that_name_somebody(q):
+    q.run("pause", 1, "for Nina@Customer.Example and nina@customer.example", "op", "desk")
+    q.run("pause", 1, "for sam@customer.example", "op", "desk")
+    q.run("pause", 1, "nina@customer.example", "op", "desk")
+    q.redis.hset(q.key("lane:smtp"), mapping={"until_ms": 1, "text": "no <nina@customer.example>"})
+    q.redis.expire(q.key("lane:smtp"), 100)
+    names = ("nina@customer.example", "nina%40customer.example")
+    assert forget(q, "", 0, "", *names) == (["OK", "4"], {})
+    answer, changed = forget(q, "", 1, "", *names)
+    assert answer == ["OK", "4"]
+    assert changed == {
+        "paused": "NOW op ***", "lane:smtp": {"text": "no <***>"},
+        "audit": [audited("pause", "-", "for *** and ***"),
+                  audited("pause", "-", "for sam@customer.example"),
+                  audited("pause", "-", "***")]}
+    assert forget(q, "", 1, "", *names) == (["OK", "0"], {})
+
+
 # ---- what goes onto the list and holds it ----
 
 def test_submit(q):
@@ -469,7 +576,7 @@ def test_trim_takes_all_of_a_job(q):
     q.redis.zadd(q.key("failed"), {i: q.now() - RETENTION - 1000})
     assert q.run("trim", RETENTION) == [1]
     after = q.dump()
-    for name in ("stat", "view:t:7", "cap:day", "cap:addr:x", "workers", "winfo:w1"):
+    for name in ("stat", "cap:day", "cap:addr:x", "workers", "winfo:w1"):
         after.pop(name, None)
         baseline.pop(name, None)
     assert after == baseline
@@ -482,8 +589,22 @@ def test_trim_leaves_keys_that_others_have(q):
         q.redis.set(q.key(key), other, ex=100)
     q.redis.zadd(q.key("ticket:7"), {i: 1, other: 2})
     q.redis.expire(q.key("ticket:7"), 100)
+    q.redis.set(q.key("view:t:7"), json.dumps({"job_id": other, "status": "done"}), ex=100)
     assert q.changes("trim", RETENTION) == ([1], {
         "job:" + i: None, "done": {i: None}, "ticket:7": {i: None}})
+
+
+def test_trim_takes_what_a_report_left_behind(q):
+    """Written when the job had ended: it would live longer."""
+    i = q.job("old", "failed", at=-RETENTION - 10000, ticket=7, report_shared="s")
+    q.redis.set(q.key("view:t:7"), json.dumps(
+        {"job_id": i, "status": "failed"}, separators=(",", ":")), ex=100)
+    q.redis.zadd(q.key("invalid"), {i: 1})
+    q.redis.hset(q.key("shared:s"), "ids", i)
+    for key in ("invalid", "shared:s"):
+        q.redis.expire(q.key(key), 100)
+    q.run("trim", RETENTION)
+    assert not any(i in str(item) for item in q.dump().items())
 
 
 # ---- what the receiver reads ----

@@ -545,6 +545,17 @@ def test_cap_slides(q):
     assert save(q, b, {"x": "1"}, caps=[("day", 2)])[0] == [4, "day"]
 
 
+def test_cap_after_a_clock_put_back(q):
+    """What was counted by a clock that was ahead counts a day from now, not a year."""
+    q.redis.zadd(q.key("cap:day"), {"ahead": q.now() + 365 * DAY, "old": q.now() - DAY - 1})
+    q.redis.pexpire(q.key("cap:day"), 366 * DAY)
+    a, b = q.active("a"), q.active("b")
+    assert save(q, a, {"x": "1"}, caps=[("day", 1)]) == (
+        [4, "day"], {"cap:day": {"ahead": "NOW", "old": None}})
+    assert 0 < q.redis.pttl(q.key("cap:day")) <= DAY
+    assert save(q, b, {"x": "1"}, caps=[("day", 1)]) == ([4, "day"], {})
+
+
 # ---- finish ----
 
 def end_of(i, verb, state, **fields):

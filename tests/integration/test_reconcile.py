@@ -120,6 +120,19 @@ def test_submitting_twice_before_a_worker_comes_is_one_entry(ctl, desk, redis):
     assert inbox(redis) == [entry]
 
 
+def test_what_was_forgotten_is_not_missing(ctl, desk, redis, worker, queue, smtp):
+    """Its request would bring the person back."""
+    invocation, _ = desk.lost()
+    found(ctl, "--submit", status=0)
+    (job_id,) = queue.settled(1)
+    redis.client.delete(PREFIX + "follow")
+    email = smtp.mails[0].to if smtp.mails else queue.job(job_id)["err_text"]
+    ctl.run("forget", email, "--yes")
+    assert queue.jobs() == {}
+    said = ctl.run("reconcile", "--submit", invocation)
+    assert "arrived" in said.out and inbox(redis) == []
+
+
 def test_looking_writes_nothing(ctl, desk, zendesk, redis):
     invocation, _ = desk.lost()
     before = zendesk.writes()

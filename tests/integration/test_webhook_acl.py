@@ -66,7 +66,7 @@ def test_each_program_does_its_work(redis, start_webhook, start_worker, ctl, ctl
     assert len(smtp.mails_to()) == 2
     for words in (["list"], ["list", "--state", "failed"], ["show", job], ["stats"], ["workers"], ["fsck", "--repair"],
                   ["doctor"], ["pause"], ["resume"], ["requeue", "--all"], ["resend", job],
-                  ["requeue", failed], ["audit"], ["submit", "--ticket", "5", "--email", "a@example.com",
+                  ["requeue", failed], ["audit"], ["forget", "a@example.com"], ["forget", "customer@example.com", "--yes"], ["submit", "--ticket", "5", "--email", "a@example.com",
                                         "--users", "3", "--wait"]):
         ctl.run(*words)
     assert prometheus.scrape(worker).get("stopgap_workers") == 1

@@ -6,7 +6,7 @@ PLACES = {"pending": "queued", "solo": "queued", "delayed": "delayed",
           "failed": "failed", "done": "done"}
 STANDING = {"inbox", "pending", "solo", "delayed", "failed", "done", "follow", "workers",
             "stat", "cfg", "paused"}
-MORTAL = ("winfo:", "same:", "idem:", "ticket:", "cap:", "view:", "shared:", "lane:")
+MORTAL = ("winfo:", "same:", "idem:", "ticket:", "cap:", "view:", "shared:", "lane:", "forgotten:")
 MORTAL_WHOLE = {"invalid", "shared", "audit"}
 
 

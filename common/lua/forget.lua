@@ -1,0 +1,60 @@
+-- uses: prelude remove lane audit
+-- ARGV id or '', do it (0|1), who, from, newest version known, key of the address's cap,
+-- address...
+-- -> {'OK'} | {'NONE'} | {'NEWER'} | {'STATE', state} | {'REPORT'}: its failure issue waits
+-- to be written, or is just being. Without an id: the addresses become *** in words that are
+-- nobody's job: of the audit, a pause, closed lanes. {'OK', in how many}
+-- What is left of a job: that there was one with this id, and the key of its request, so that
+-- a replay makes no second license. Nothing of it is made from an address or a ticket.
+local id, doing, who, from = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4]
+
+local function masked_words(text)
+  local out = text
+  for i = 7, #ARGV do
+    local at = 1
+    while true do
+      local first, last = string.find(string.lower(out), ARGV[i], at, true)
+      if not first then break end
+      out = string.sub(out, 1, first-1) .. '***' .. string.sub(out, last+1)
+      at = first + 3
+    end
+  end
+  return out ~= text and out
+end
+
+local function mask_all()
+  local n = 0
+  local function mask(text, put)
+    local out = text and masked_words(text)
+    if out then
+      n = n + 1
+      if doing then put(out) end
+    end
+  end
+  for i, line in ipairs(call('LRANGE', P .. 'audit', 0, -1)) do
+    mask(line, function(out) call('LSET', P .. 'audit', i-1, out) end)
+  end
+  mask(call('GET', P .. 'paused'), function(out) call('SET', P .. 'paused', out) end)
+  for _, name in ipairs(LANES) do
+    mask(call('HGET', lane_key(name), 'text'),
+      function(out) call('HSET', lane_key(name), 'text', out) end)
+  end
+  return n
+end
+
+if id == '' then return {'OK', int(mask_all())} end
+local f = read(job(id), {'v', 'state'})
+if not f.state then return {'NONE'} end
+if (tonumber(f.v) or math.huge) > tonumber(ARGV[5]) then return {'NEWER'} end
+if f.state ~= 'done' and f.state ~= 'failed' then return {'STATE', f.state} end
+if call('ZSCORE', P .. 'follow', 'report ' .. id) then return {'REPORT'} end
+if not doing then return {'OK'} end
+shrink()
+call('SET', P .. 'forgotten:' .. id, stamp, 'PX', keep())
+remove(id, true)
+call('SET', P .. 'view:' .. id, cjson.encode({job_id = id, status = f.state}), 'PX', keep())
+if ARGV[6] ~= '' then call('ZREM', P .. 'cap:' .. ARGV[6], id) end
+call('ZREM', P .. f.state, id)
+audit(who, from, 'forget', id)
+count('forgotten')
+return {'OK'}
