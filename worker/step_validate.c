@@ -21,9 +21,42 @@ static void keep_readable_parts(struct task *t)
     buf_done(&req);
 }
 
+/* lifted: an operator has let it pass the caps. */
+static struct request_rules rules_of(const struct task *t, bool lifted)
+{
+    const struct settings *s = t->worker->settings;
+
+    return (struct request_rules){.zendesk_url = s->zendesk_url,
+                                  .scope_required = s->scope_required,
+                                  .max_users = lifted ? 0 : s->max_users};
+}
+
+static int read_request(const struct task *t, bool lifted, struct request *out,
+                        struct buf *faults)
+{
+    const struct request_rules rules = rules_of(t, lifted);
+
+    return request_parse(t->job.raw ? t->job.raw : "", t->job.raw_len, &rules, out,
+                         faults);
+}
+
+/* Nothing is wrong with it but that it asks for more than STOPGAP_MAX_USERS. */
+static bool only_asks_for_too_many(const struct task *t)
+{
+    struct request request;
+    struct buf faults;
+    int rc;
+
+    buf_init(&faults, 65536);
+    rc = read_request(t, true, &request, &faults);
+    buf_done(&faults);
+    return rc == 0;
+}
+
 /* All faults in one text, for the timeline, the issue and `show`. */
 static enum outcome refuse(struct task *t, const struct buf *faults)
 {
+    bool limit = only_asks_for_too_many(t);
     struct buf text;
 
     buf_init(&text, ERR_TEXT_MAX * 4);
@@ -35,7 +68,9 @@ static enum outcome refuse(struct task *t, const struct buf *faults)
         else if (i + 1 < faults->len)
             buf_adds(&text, "; ");
     }
-    (void)err_set(&t->err, ERR_INVALID, 0, "%s", text.data);
+    (void)err_set(&t->err, limit ? ERR_LIMIT : ERR_INVALID, 0, "%s%s", text.data,
+                  limit ? "; an operator can let this one through with --lift-limit"
+                        : "");
     buf_done(&text);
     keep_readable_parts(t);
     return OUTCOME_FAILED;
@@ -164,16 +199,11 @@ static void resend_send(struct task *t)
 
 enum outcome step_validate(struct task *t)
 {
-    const struct settings *s = t->worker->settings;
-    const struct request_rules rules = {.zendesk_url = s->zendesk_url,
-                                        .scope_required = s->scope_required,
-                                        .max_users = s->max_users};
     struct buf faults;
     enum outcome outcome = OUTCOME_PENDING;
 
     buf_init(&faults, 65536);
-    if (request_parse(t->job.raw ? t->job.raw : "", t->job.raw_len, &rules,
-                      &t->job.request, &faults))
+    if (read_request(t, t->job.lifted, &t->job.request, &faults))
         outcome = refuse(t, &faults);
     else if (*t->job.request.resend_of)
         task_call(t, resend_send);

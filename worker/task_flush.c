@@ -112,6 +112,7 @@ static void flush_capped(struct task *t, const char *cap)
         "this one through with --lift-limit",
         setting);
     t->job.steps[STEP_SIGN].at_ms = 0;
+    t->at = STEP_SIGN; /* the mail server had no part in it */
     for (size_t i = 0; i < ARRAY_LEN(never_given_out); i++)
         queue_write_del(&t->dirty, never_given_out[i]);
     flush_failed(t, OUTCOME_FAILED);

@@ -108,6 +108,17 @@ def test_mails_that_fail(both, fires, smtp, queue):
           "StopgapJobFailed", "StopgapFailedJobsWait", "StopgapMailsAmbiguous")
 
 
+def test_a_cap_is_reached(both, fires, queue):
+    worker, receiver = both(worker={"STOPGAP_MAX_PER_DAY": "1"})
+
+    def flood():
+        for n in (1, 2):
+            receiver.deliver(request(ticket_id=str(n)))
+        queue.settled(2)
+        wait_for(lambda: value(worker, "failures_total", **{"class": "limit"}) == 1)
+    fires(worker, receiver, flood, "StopgapLimitReached")
+
+
 def test_credentials_refused(both, fires, smtp):
     worker, receiver = both()
     worker.allow("lane_closed")
