@@ -33,6 +33,9 @@ else ifeq ($(SAN),fuzz)
   HARDEN += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
     -fno-omit-frame-pointer
   HARDEN_LD += -fsanitize=fuzzer,address,undefined
+else ifeq ($(SAN),cov)
+  HARDEN += -fprofile-instr-generate -fcoverage-mapping
+  HARDEN_LD += -fprofile-instr-generate -fsanitize=fuzzer
 else ifeq ($(SAN),)
   HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
@@ -59,7 +62,7 @@ PROGRAMS := $(BUILD)/stopgap-worker $(BUILD)/stopgap-webhook $(BUILD)/stopgapctl
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
-.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app man install uninstall deb deb-check failover soak valgrind
+.PHONY: all bench clean check storm-webhook demo unit lint fuzz fuzz-smoke fuzz-long fuzz-merge fuzz-coverage fuzz-targets headers help crashpoints storm bench-webhook recovery app-browser zendesk-app man install uninstall deb deb-check failover soak valgrind
 all: $(PROGRAMS)
 
 $(BUILD)/%.o: %.c Makefile VERSION
@@ -103,29 +106,46 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcommon.a $(UNIT_OBJ) Makefile
 
 unit: $(UNIT)
 
-# Fuzz targets are built by clang, with everything that they link.
+# Fuzz targets are built by clang, with everything that they link: common/, and what a
+# target names beside it in a comment line: " * Links: worker/gitlab_reply webhook/tally".
 FUZZ_CC ?= clang
-FUZZ_SECONDS ?= 5
-fuzz:
-	$(Q)$(MAKE) --no-print-directory SAN=fuzz CC=$(FUZZ_CC) fuzz-targets
+FUZZ_CFLAGS ?= -O1 -gline-tables-only
+FUZZ_NAMES := $(patsubst $(BUILD)/fuzz_%,%,$(FUZZ))
+FUZZ_PARTS = $(sort $(shell sed -n 's/^ \* Links: \([^*]*\).*/\1/p' tests/fuzz/fuzz_*.c))
+FUZZ_MAKE = $(MAKE) --no-print-directory CC=$(FUZZ_CC) CFLAGS='$(FUZZ_CFLAGS)'
 
+fuzz:
+	$(Q)$(FUZZ_MAKE) SAN=fuzz fuzz-targets
+
+ifneq ($(filter fuzz-targets,$(MAKECMDGOALS)),)
 fuzz-targets: $(FUZZ)
 
-$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libcommon.a $(filter-out %/main.o,$(WORKER_OBJ)) Makefile
-	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -MMD -MP $(HARDEN_LD) $< \
-	  $(filter-out %/main.o,$(WORKER_OBJ)) $(BUILD)/libcommon.a $(LIBS) -o $@
+$(BUILD)/libfuzzed.a: $(COMMON_OBJ) $(patsubst %,$(BUILD)/%.o,$(FUZZ_PARTS))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-# Each on its committed corpus; what it finds beside that stays in build-fuzz/.
-fuzz-smoke: fuzz
-	$(Q)for t in $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)); do \
-	  mkdir -p build-fuzz/corpus/$$t tests/fuzz/corpus/$$t; \
-	  timeout -k 5 $$(($(FUZZ_SECONDS) + 60)) build-fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) \
-	    -timeout=5 -max_len=20000 -artifact_prefix=build-fuzz/ \
-	    build-fuzz/corpus/$$t tests/fuzz/corpus/$$t >build-fuzz/$$t.log 2>&1 || \
-	    { cat build-fuzz/$$t.log; exit 1; }; \
-	  printf '  FUZZ %s: %s\n' $$t "$$(tail -n 1 build-fuzz/$$t.log)"; done
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libfuzzed.a Makefile
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iworker -Iwebhook -Ictl -MMD -MP $(HARDEN_LD) $< \
+	  $(BUILD)/libfuzzed.a $(LIBS) -o $@
+endif
+
+# Each on its committed corpus, then on what comes of it, FUZZ_JOBS side by side; what is
+# found stays in build-fuzz/. FUZZ_TARGETS="request job": only those.
+FUZZ_SECONDS ?= $(if $(filter fuzz-long,$(MAKECMDGOALS)),600,5)
+FUZZ_JOBS ?= 2
+FUZZ_TARGETS ?= $(FUZZ_NAMES)
+fuzz-smoke fuzz-long: fuzz
+	$(Q)FUZZ_JOBS=$(FUZZ_JOBS) scripts/fuzz-run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# What fuzz-long has found worth keeping goes into tests/fuzz/corpus/.
+fuzz-merge: fuzz
+	$(Q)scripts/fuzz-merge $(FUZZ_TARGETS)
+
+# How much of each parser the committed corpora reach.
+fuzz-coverage:
+	$(Q)$(FUZZ_MAKE) SAN=cov fuzz-targets
+	$(Q)scripts/fuzz-coverage build-cov
 
 # The benchmark: apart from the tests, since its figures say nothing on a busy machine.
 BENCH_ARGS ?=
@@ -232,7 +252,7 @@ headers:
 	  $(CC) $(ALL_CFLAGS) -Iworker -Iwebhook -Ictl -fsyntax-only -x c $$h || exit 1; done
 
 clean:
-	rm -rf build build-asan build-crash build-fuzz build-valgrind
+	rm -rf build build-asan build-crash build-fuzz build-cov build-valgrind
 
 help:
 	@echo 'make [all]      the programs, into build/'
@@ -252,7 +272,9 @@ help:
 	@echo 'make app-browser the app in a real browser (needs npm and chromium)'
 	@echo 'make lint       checks of form: layers, banned functions, sizes, layout'
 	@echo 'make fuzz       fuzz targets, built with clang into build-fuzz/'
-	@echo 'make fuzz-smoke each fuzz target on its corpus for FUZZ_SECONDS (5)'
+	@echo 'make fuzz-smoke each fuzz target for FUZZ_SECONDS (5); fuzz-long: for 10 minutes'
+	@echo 'make fuzz-merge what fuzz-long has found worth keeping, into tests/fuzz/corpus/'
+	@echo 'make fuzz-coverage how much of each parser the committed corpora reach'
 	@echo 'make headers    each header compiles alone'
 	@echo 'make install    programs, units, man pages; DESTDIR=, PREFIX=/usr/local; uninstall'
 	@echo 'make deb        a Debian package into build/deb/; deb-check tries it in a fresh root'

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Everything that CI runs: installs what is missing, builds, checks the form, runs the
-# unit tests and the integration tests, and both again under the sanitizers. Quiet when
-# all is well; a failing test's whole output is shown. The last line counts the tests.
+# unit tests and the integration tests, and both again under the sanitizers, and each
+# fuzz target for some seconds. Quiet when all is well; a failing test's whole output is
+# shown. The last line counts the tests.
 #
 #   scripts/test.sh [lint|unit|integration|crashpoints|storm|asan|fuzz-smoke]...
-#                           (default: all but fuzz-smoke)
+#                           (default: all)
 #
 # shellcheck disable=SC2317 # most functions are run by stage()
 set -u
@@ -15,6 +16,7 @@ INTEGRATION_LIMIT=600  # seconds for all integration tests, once
 SANITIZER_LIMIT=800    # the same under the sanitizers
 CRASH_LIMIT=240        # seconds for the crash points, short form
 STORM_LIMIT=300        # seconds for the short storms
+FUZZ_SECONDS=5         # for each fuzz target, two of them side by side
 # These run no program of ours, or ask one for its help only: once is enough.
 UNSANITIZED='test_gitlab_fake|test_install|test_alert|test_testenv|test_zendesk_fake|test_zendesk_setup'
 
@@ -176,11 +178,31 @@ crashpoints() {
         stage crashpoints pytests tests/crashpoints build-crash $CRASH_LIMIT
 }
 
+# Each target is a test: its corpus, and what comes of it.
+fuzz_smoke() {
+    # shellcheck disable=SC2046 # names without blanks
+    scripts/fuzz-run "$FUZZ_SECONDS" $(fuzz_targets) >"$work/log" 2>&1 </dev/null
+    ok=$(tail -n 1 "$work/log" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
+    count "${ok:-0}" $(($(fuzz_targets | wc -l) - ${ok:-0})) 0 && [ "$ok" -gt 0 ] && return
+    cat "$work/log"
+    return 1
+}
+
+fuzz_targets() {
+    find tests/fuzz -name 'fuzz_*.c' | sed 's,.*/fuzz_\(.*\)\.c,\1,' | sort
+}
+
+fuzzed() {
+    stage fuzz-tools quietly scripts/install-deps fuzz &&
+        stage fuzz-build quietly make -j"$jobs" fuzz &&
+        stage fuzz-smoke fuzz_smoke
+}
+
 for part in "$@"; do
     case $part in
     lint | unit | integration | crashpoints | storm | asan | fuzz-smoke) ;;
     -h | --help)
-        sed -n '2,7s/^# \{0,1\}//p' "$0"
+        sed -n '2,8s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -189,7 +211,7 @@ for part in "$@"; do
         ;;
     esac
 done
-[ $# -gt 0 ] || set -- lint unit integration crashpoints storm asan
+[ $# -gt 0 ] || set -- lint unit integration crashpoints storm asan fuzz-smoke
 
 stage dependencies scripts/install-deps test || finish
 for part in "$@"; do
@@ -208,9 +230,7 @@ for part in "$@"; do
     crashpoints) crashpoints ;;
     storm) stage storm pytests tests/storm build $STORM_LIMIT ;;
     asan) sanitized ;;
-    fuzz-smoke)
-        stage fuzz-tools scripts/install-deps fuzz && stage fuzz-smoke quietly make -s -j"$jobs" fuzz-smoke
-        ;;
+    fuzz-smoke) fuzzed ;;
     esac
 done
 finish

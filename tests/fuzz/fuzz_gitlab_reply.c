@@ -1,6 +1,8 @@
 /* libFuzzer: whatever GitLab, or something in its place, may answer. The first byte
  * picks the reader. What was read must be usable, and strings must survive being
- * written and read again. */
+ * written and read again.
+ *
+ * Links: worker/gitlab_reply */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -124,3 +124,57 @@ def test_install_deps_leaves_a_prepared_machine_alone(tmp_path):
                           stderr=subprocess.STDOUT, timeout=30, check=False,
                           env={"PATH": f"{tmp_path}:/usr/bin:/bin:/usr/sbin:/sbin"})
     assert (done.returncode, done.stdout, called.exists()) == (0, b"", False)
+
+
+@pytest.fixture
+def fuzzing(tmp_path):
+    """A tree with the fuzz scripts and three targets; the last is no good."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("fuzz-run", "fuzz-coverage"):
+        shutil.copy(SCRIPTS / name, tmp_path / "scripts")
+    (tmp_path / "build-fuzz").mkdir()
+    (tmp_path / "common").mkdir()
+    for name, ending in (("one", 0), ("two", 0), ("bad", 77)):
+        program = tmp_path / "build-fuzz" / f"fuzz_{name}"
+        program.write_text(f"#!/bin/sh\necho \"$@\"\necho {name} says $((6 * 7))\nexit {ending}\n")
+        program.chmod(0o755)
+        (tmp_path / "tests" / "fuzz" / "corpus" / name).mkdir(parents=True)
+        (tmp_path / "tests" / "fuzz" / f"fuzz_{name}.c").touch()
+        (tmp_path / "common" / f"{name}.c").touch()
+
+    def run(*command):
+        done = subprocess.run([tmp_path / "scripts" / command[0], *command[1:]], check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=30)
+        return done.returncode, done.stdout
+
+    run.root = tmp_path
+    return run
+
+
+def test_fuzz_run_counts_and_shows_what_fails(fuzzing):
+    status, output = fuzzing("fuzz-run", "5", "one", "bad", "two")
+    assert status == 1 and output.endswith("2 passed, 1 failed\n")
+    assert "---- bad\n" in output and "---- one" not in output
+    assert sorted(line.split()[0] for line in output.splitlines()[:3]) == ["FAILED", "ok", "ok"]
+    assert "bad says 42" in output.split("---- bad")[1]
+
+
+def test_fuzz_run_takes_a_dictionary(fuzzing):
+    (fuzzing.root / "tests" / "fuzz" / "two.dict").write_text('"word"\n')
+    status, output = fuzzing("fuzz-run", "5", "one", "two")
+    assert status == 0 and output.endswith("2 passed, 0 failed\n")
+    log = (fuzzing.root / "build-fuzz" / "two.log").read_text()
+    assert "-dict=tests/fuzz/two.dict" in log and "-max_total_time=5" in log
+    assert "-dict" not in (fuzzing.root / "build-fuzz" / "one.log").read_text()
+
+
+@pytest.mark.parametrize("rows, fault", [
+    ("common/one.c one two bad\ncommon/two.c\n", "common/two.c: has no fuzz target"),
+    ("common/one.c one two bad\ncommon/six.c two\n", "common/six.c: there is no such file"),
+    ("common/one.c one two bad six\n", "six: there is no tests/fuzz/fuzz_six.c"),
+    ("common/one.c one two # bad\n", "fuzz_bad.c: is for no file"),
+])
+def test_fuzz_coverage_holds_to_its_table(fuzzing, rows, fault):
+    (fuzzing.root / "scripts" / "fuzz-parsers").write_text(rows)
+    assert fuzzing("fuzz-coverage") == (1, f"fuzz-coverage: {fault}\n")
