@@ -115,7 +115,7 @@ FUZZ_PARTS = $(sort $(shell sed -n 's/^ \* Links: \([^*]*\).*/\1/p' tests/fuzz/f
 FUZZ_MAKE = $(MAKE) --no-print-directory CC=$(FUZZ_CC) CFLAGS='$(FUZZ_CFLAGS)'
 
 fuzz:
-	$(Q)$(FUZZ_MAKE) SAN=fuzz fuzz-targets
+	+$(Q)$(FUZZ_MAKE) SAN=fuzz fuzz-targets
 
 ifneq ($(filter fuzz-targets,$(MAKECMDGOALS)),)
 fuzz-targets: $(FUZZ)
@@ -144,7 +144,7 @@ fuzz-merge: fuzz
 
 # How much of each parser the committed corpora reach.
 fuzz-coverage:
-	$(Q)$(FUZZ_MAKE) SAN=cov fuzz-targets
+	+$(Q)$(FUZZ_MAKE) SAN=cov fuzz-targets
 	$(Q)scripts/fuzz-coverage build-cov
 
 # The benchmark: apart from the tests, since its figures say nothing on a busy machine.

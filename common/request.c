@@ -197,6 +197,7 @@ static json_t *load(struct request_parse *p, const char *raw, size_t len)
 {
     char shown[REQUEST_SHOWN_MAX];
     size_t valid = len <= REQUEST_MAX_BYTES ? utf8_valid_len(raw, len) : 0;
+    const char *nul = len && valid == len ? memchr(raw, '\0', len) : NULL;
     json_error_t error;
     json_t *root = NULL;
 
@@ -208,6 +209,9 @@ static json_t *load(struct request_parse *p, const char *raw, size_t len)
     } else if (valid < len) {
         request_fields_fault(p, "request", "not UTF-8 at byte %zu (0x%02X)", valid,
                              (unsigned char)raw[valid]);
+    } else if (nul) { /* jansson overlooks one behind a number */
+        request_fields_fault(p, "request", "not JSON at byte %zu (0x00)",
+                             (size_t)(nul - raw));
     } else {
         root = json_loadb(raw, len,
                           JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,

@@ -188,6 +188,8 @@ static void test_not_json(void **state)
         {"{\"note\":\"\\ud800\\u0041\"}", 0, "request: not JSON at byte "},
         {"{\"a\\u0000b\":1}", 0, "request: not JSON at byte "},
         {"{\"note\":\"a\0b\"}", 14, "request: not JSON at byte "},
+        {"{\"users\":5\0}", 12, "request: not JSON at byte 10 (0x00)\n"},
+        {"{\"users\":5}\0", 12, "request: not JSON at byte 11 (0x00)\n"},
         {"\xEF\xBB\xBF{}", 0, "request: not JSON at byte "},
         {"{\"note\":\"\xFF\"}", 0, "request: not UTF-8 at byte 9 (0xFF)\n"},
         {"{\"note\":\"\xED\xA0\x80\"}", 0, "request: not UTF-8 at byte 9 (0xED)\n"},
