@@ -1,5 +1,5 @@
-/* fuzz_input: cuts fuzz data into NUL-terminated fields: each ends at a 0xFF byte or
- * at the end of the data. */
+/* fuzz_input: cuts fuzz data into fields: each ends at a 0xFF byte or at the end of the
+ * data. */
 #ifndef STOPGAP_TESTS_FUZZ_INPUT_H
 #define STOPGAP_TESTS_FUZZ_INPUT_H
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mem.h"
 
@@ -24,18 +25,36 @@ struct fuzz_input {
     size_t left;
 };
 
-/* The next field; the caller frees it. NULs inside become 0xFE. */
-static inline char *fuzz_field(struct fuzz_input *in)
+/* A folder of this process's own, in memory if that can be had. */
+static inline void fuzz_folder(char out[static 64])
+{
+    (void)snprintf(out, 64, "%s/fuzz-XXXXXX",
+                   access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    PROMISE(mkdtemp(out));
+}
+
+/* The next field as it is, of *len bytes, with a NUL after it; the caller frees it. */
+static inline char *fuzz_bytes(struct fuzz_input *in, size_t *len)
 {
     const uint8_t *end = in->left ? memchr(in->p, 0xFF, in->left) : NULL;
-    size_t len = end ? (size_t)(end - in->p) : in->left;
-    char *field = mem_dup((const char *)in->p, len);
+    char *field;
+
+    *len = end ? (size_t)(end - in->p) : in->left;
+    field = mem_dup((const char *)in->p, *len);
+    in->p += *len + (end != NULL);
+    in->left -= *len + (end != NULL);
+    return field;
+}
+
+/* The next field as text; the caller frees it. NULs inside become 0xFE. */
+static inline char *fuzz_field(struct fuzz_input *in)
+{
+    size_t len;
+    char *field = fuzz_bytes(in, &len);
 
     for (size_t i = 0; i < len; i++)
         if (!field[i])
             field[i] = (char)0xFE;
-    in->p += len + (end != NULL);
-    in->left -= len + (end != NULL);
     return field;
 }
 
