@@ -157,9 +157,10 @@ static void on_role(void *arg, const struct redisReply *reply, const struct err 
 static void on_ready(void *arg, const struct redisReply *reply, const struct err *e)
 {
     struct redis *r = arg;
+    bool may_not = e->code != REDIS_LOST && strstr(e->text, "NOPERM");
 
     (void)reply;
-    if (!strstr(e->text, "NOPERM") && refused(r, e, "PING"))
+    if (!may_not && refused(r, e, "PING"))
         return;
     r->up = true;
     r->good_before = pipeline_good(r->line);

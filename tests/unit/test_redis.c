@@ -469,6 +469,23 @@ static void test_user_who_may_little(void **state)
     assert_int_equal(c->downs, 0);
 }
 
+/* What may be forgiven of the PING that ends the greeting is no PING's own when the
+ * greeting ended before it. */
+static void test_user_who_may_not_select(void **state)
+{
+    struct client *c = *state;
+
+    c->url.user = (char[]){"bob"};
+    c->url.password = (struct secret){.data = (char[]){"pw"}, .len = 2};
+    c->url.db = 3;
+    server_start(ARGV("--user", "bob", "on", ">pw", "~*", "-@all", "+lpush", NULL));
+    start(c);
+    wait_down(c);
+    says(&c->down, ERR_AUTH, "SELECT: Redis: NOPERM");
+    assert_int_equal(c->ups, 0);
+    assert_false(redis_is_up(c->redis));
+}
+
 static void test_database_and_name(void **state)
 {
     struct client *c = *state;
@@ -1160,6 +1177,7 @@ int main(void)
         T(test_password_missing),
         T(test_user),
         T(test_user_who_may_little),
+        T(test_user_who_may_not_select),
         T(test_database_and_name),
         T(test_database_out_of_range),
         T(test_tcp),
