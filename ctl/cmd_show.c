@@ -37,8 +37,8 @@ static int read_first(struct ctl *c, const char *id, struct fetch_story *s)
     int rc = fetch_story(c->client, id, s, &e);
 
     if (rc == 0)
-        return ctl_say("there is no job %s in queue %s: never submitted, or past its "
-                       "retention",
+        return ctl_say("there is no job %s in queue %s: never submitted, past its "
+                       "retention, or forgotten",
                        id, c->settings->queue);
     if (rc < 0 || follow(c, s, &e)) {
         (void)ctl_fail(&e);

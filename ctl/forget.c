@@ -54,7 +54,10 @@ static const struct {
 } flags[] = {
     {"s:email", offsetof(struct forget_job, mailed)},
     {"told:slack", offsetof(struct forget_job, told_slack)},
+    {"i:slack", offsetof(struct forget_job, told_slack)}, /* perhaps */
     {"told:zendesk", offsetof(struct forget_job, told_zendesk)},
+    {"i:zendesk", offsetof(struct forget_job, told_zendesk)},
+    {"i:email", offsetof(struct forget_job, mailed)},
 };
 
 static void note_place(struct finding *f, const char *name)

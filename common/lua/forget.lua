@@ -42,7 +42,11 @@ local function mask_all()
   return n
 end
 
-if id == '' then return {'OK', int(mask_all())} end
+if id == '' then
+  local n = mask_all()
+  if doing and n > 0 then audit(who, from, 'forget', '-', n .. ' lines masked') end
+  return {'OK', int(n)}
+end
 local f = read(job(id), {'v', 'state'})
 if not f.state then return {'NONE'} end
 if (tonumber(f.v) or math.huge) > tonumber(ARGV[5]) then return {'NEWER'} end

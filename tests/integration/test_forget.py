@@ -81,7 +81,9 @@ def test_all_that_is_held_on_her(ctl, queue, worker, smtp, gitlab, redis, until)
     assert any("mails" in text for text in said["out_of_reach"])
     assert any("BGREWRITEAOF" in text for text in said["out_of_reach"])
     lines = ctl.json("audit")
-    assert len([x for x in lines if x["what"] == "forget"]) == len(jobs) - len(others)
+    forgets = [x for x in lines if x["what"] == "forget"]
+    assert {x["job_id"] for x in forgets if "job_id" in x} == set(jobs) - others
+    assert [x["more"] for x in forgets if "job_id" not in x] == ["2 lines masked"]
     assert NINA not in str(lines)
     assert ctl.json("fsck")["findings"] == []
     assert "0 jobs" in ctl.run("forget", NINA).out

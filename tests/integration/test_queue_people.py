@@ -519,7 +519,7 @@ def test_words_that_name_somebody(q):
         "paused": "NOW op ***", "lane:smtp": {"text": "no <***>"},
         "audit": [audited("pause", "-", "for *** and ***"),
                   audited("pause", "-", "for sam@customer.example"),
-                  audited("pause", "-", "***")]}
+                  audited("pause", "-", "***"), audited("forget", "-", "4 lines masked")]}
     assert forget(q, "", 1, "", *names) == (["OK", "0"], {})
 
 
