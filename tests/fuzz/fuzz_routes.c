@@ -285,6 +285,24 @@ static void check_answer(const struct httpd_call *call, const struct httpd_reque
         check_kept(call, r);
 }
 
+/* Whoever is let in nowhere gets an answer each, but the log only so many lines. */
+static void check_flood(const struct httpd_request *r)
+{
+    const struct httpd_request stranger = {
+        .method = r->method, .path = "/", .query = r->query, .peer = r->peer};
+    struct httpd_call call = {.answers = 0};
+
+    for (int i = 0; i < 25; i++)
+        routes_on_refused(&receiver, r->peer, 400 + (int)(r->body_len % 40), r->query);
+    PROMISE(receiver.refusals.told <= 20 && receiver.refusals.untold >= 5);
+    routes_on_request(&receiver, &call, &stranger);
+    PROMISE(call.answers == 1 && call.status == 404);
+    json_decref(call.body);
+    receiver.refusals.since_ms -= 10000;
+    routes_on_refused(&receiver, r->peer, 400, r->query);
+    PROMISE(receiver.refusals.told == 1 && receiver.refusals.untold == 0);
+}
+
 static void run(const struct httpd_request *r)
 {
     struct httpd_call call = {.answers = 0};
@@ -302,7 +320,7 @@ static void run(const struct httpd_request *r)
         PROMISE(viewed < 20);
     check_answer(&call, r);
     json_decref(call.body);
-    routes_on_refused(&receiver, "192.0.2.1", 400 + (int)(r->body_len % 40), "no");
+    check_flood(r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
