@@ -86,6 +86,9 @@ static bool parse_network(const char *text, size_t len, struct network *out)
         if (!num_parse(digits, 0, bits, &bits))
             return false;
     }
+    /* "::ffff:10.0.0.0/8": meant is IPv4, and it would be a part of IPv6. */
+    if (six && bits < MAPPED_BITS && is_mapped(&out->base))
+        return false;
     out->bits = (unsigned int)bits + (six ? 0 : MAPPED_BITS);
     return true;
 }

@@ -94,6 +94,8 @@ static void test_lists_that_are_none(void **state)
                                       ",::1",
                                       "10.0.0.0/",
                                       "10.0.0.0/33",
+                                      "::ffff:10.0.0.0/8", /* all of ::/8 by its bits */
+                                      "::ffff:10.0.0.0/95",
                                       "::1/129",
                                       "10.0.0.0/-1",
                                       "10.0.0.0/8/8",
