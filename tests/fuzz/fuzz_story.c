@@ -9,92 +9,19 @@
 
 #include <jansson.h>
 
-#include "fuzz_input.h"
+#include "fuzz_client.h"
 #include "out.h"
-#include "resp.h"
 #include "scan.h"
 #include "story.h"
 #include "utf8.h"
-#include "verdict.h"
 
 #define ID "0123456789abcdefghjkmnpqrs"
-#define QUEUED_MAX 2000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct client {
-    struct resp *wire;
-    size_t sent, answered;
-    struct {
-        client_fn fn;
-        void *arg;
-    } calls[QUEUED_MAX];
-} client;
-
-/* --- In place of client.c --- */
-
-void client_key(const struct client *c, const char *name, const char *tail,
-                char out[static QUEUE_KEY_MAX])
-{
-    (void)c;
-    (void)snprintf(out, QUEUE_KEY_MAX, "stopgap:{licenses}:%s%s", name, tail);
-}
-
-void client_send(struct client *c, client_fn fn, void *arg, int argc,
-                 const char *const *argv, const size_t *lens)
-{
-    (void)lens;
-    PROMISE(c->sent < QUEUED_MAX && argc > 0);
-    for (int i = 0; i < argc; i++)
-        PROMISE(argv[i]);
-    c->calls[c->sent].fn = fn;
-    c->calls[c->sent++].arg = arg;
-}
-
-/* The first error ends it, as a lost connection does. */
-int client_wait(struct client *c, struct err *e)
-{
-    struct redisReply *reply;
-    int rc = 0;
-
-    (void)err_set(e, ERR_TRANSIENT, 0, "Redis: the connection is gone");
-    while (rc == 0 && c->answered < c->sent) {
-        size_t i = c->answered++;
-
-        rc = resp_next(c->wire, &reply, e) == 1 ? 0 : -1;
-        if (rc)
-            break;
-        if (reply_error(reply)) {
-            (void)verdict_redis(reply_error(reply), e);
-            rc = -1;
-        } else {
-            c->calls[i].fn(c->calls[i].arg, reply);
-        }
-        reply_free(reply);
-    }
-    c->sent = c->answered = 0;
-    return rc;
-}
-
-int client_now(struct client *c, int64_t *out_ms, struct err *e)
-{
-    *out_ms = INT64_C(1769860805000);
-    return client_wait(c, e);
-}
+static struct client client;
 
 /* --- One job --- */
-
-static void check_lines(const struct buf *text)
-{
-    const char *p = text->data, *end = p + text->len;
-
-    PROMISE(!text->failed && text->len > 0);
-    while (p < end) {
-        int32_t c = utf8_next(&p, end);
-
-        PROMISE(c == '\n' || utf8_printable(c));
-    }
-}
 
 static void check_shown(const struct fetch_story *s, bool license)
 {
@@ -106,7 +33,7 @@ static void check_shown(const struct fetch_story *s, bool license)
 
     buf_init(&text, OUT_MAX);
     story_text(s, &plain, &text);
-    check_lines(&text);
+    fuzz_check_lines(&text);
     buf_reset(&text);
     story_json(s, &plain, &text);
     root =
@@ -166,9 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size)
         return 0;
-    client.sent = client.answered = 0;
-    client.wire = resp_new();
-    resp_feed(client.wire, (const char *)data + 1, size - 1);
+    fuzz_client_begin(&client, data + 1, size - 1);
     f.state = (enum job_state)(data[0] / 4 % (JOB_STATE_COUNT + 1));
     f.ticket_id = data[0] & 1 ? 42 : 0;
     f.email = data[0] & 2 ? "a@example.com" : NULL;
@@ -177,6 +102,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_story(data[0] & 1);
     else
         check_list(&f);
-    resp_free(client.wire);
+    fuzz_client_end(&client);
     return 0;
 }

@@ -1,9 +1,9 @@
-/* Times, numbers, durations and command lines as people and programs write them. What
- * is taken is what the C library makes of it, too, and comes back from its own text.
- * Fields: the first is a text, the others a command line; the first 8 bytes are an
- * instant besides.
+/* Times, numbers, durations, command lines and workers' ids as people and programs
+ * write them. What is taken is what the C library makes of it, too, and comes back from
+ * its own text; nobody is found dead who did not live here. Fields: the first is a
+ * text, the others a command line; the first 8 bytes are an instant besides.
  *
- * Links: ctl/args */
+ * Links: ctl/args worker/identity */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -11,6 +11,7 @@
 
 #include "args.h"
 #include "fuzz_input.h"
+#include "identity.h"
 #include "num.h"
 #include "when.h"
 
@@ -175,6 +176,29 @@ static void check_command(char *const *words, int count, bool first_only)
         PROMISE(argv[n - 1] == words[count - 1]);
 }
 
+/* --- Workers --- */
+
+/* tail: of an id of this place, after HOST:BOOT:. */
+static void check_worker(const char *text, const char *tail)
+{
+    static char own[160], host[80], place[160];
+    char other[400];
+    const char *colon;
+
+    if (!*own) {
+        identity_make(own, sizeof own, host, sizeof host);
+        colon = strchr(strchr(own, ':') + 1, ':');
+        (void)snprintf(place, sizeof place, "%.*s", (int)(colon + 1 - own), own);
+    }
+    PROMISE(!identity_is_dead_neighbour(own, own));
+    PROMISE(!identity_is_dead_neighbour(text, own));
+    if (identity_is_dead_neighbour(own, text))
+        PROMISE(!strncmp(text, place, strlen(place)));
+    (void)snprintf(other, sizeof other, "%s%.200s", place, tail);
+    if (identity_is_dead_neighbour(own, other))
+        PROMISE(strspn(tail, "0123456789:") > 2 && strlen(tail) < 60);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {data, size};
@@ -191,6 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_date(text);
     check_instant(text);
     check_times_of_people(text);
+    check_worker(text, text);
     while (in.left && count < ARGS_MAX)
         words[count++] = fuzz_field(&in);
     check_command(words, count, size % 2);
