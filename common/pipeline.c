@@ -38,6 +38,7 @@ struct pipeline {
     void *arg;
     struct stream *stream; /* NULL between two connections */
     struct resp *resp;
+    size_t reply_max;
     uint64_t good; /* replies that were no errors, ever */
 
     struct pending *ring; /* size is a power of two */
@@ -349,11 +350,12 @@ void pipeline_feed(struct pipeline *l, const char *bytes, size_t len)
 
 struct pipeline *pipeline_new(struct uv_loop_s *loop,
                               const struct redis_script *scripts, size_t script_count,
-                              pipeline_broken_fn fn, void *arg)
+                              size_t reply_max, pipeline_broken_fn fn, void *arg)
 {
     struct pipeline *l = mem_new(1, sizeof *l);
 
     l->loop = loop;
+    l->reply_max = reply_max;
     l->broken = fn;
     l->arg = arg;
     l->scripts = scripts;
@@ -369,7 +371,7 @@ struct pipeline *pipeline_new(struct uv_loop_s *loop,
 void pipeline_attach(struct pipeline *l, struct stream *s)
 {
     l->stream = s;
-    l->resp = resp_new();
+    l->resp = resp_new(l->reply_max);
 }
 
 bool pipeline_attached(const struct pipeline *l)

@@ -22,7 +22,7 @@ typedef void (*pipeline_broken_fn)(void *arg, const struct err *e);
 /* scripts: borrowed. */
 struct pipeline *pipeline_new(struct uv_loop_s *loop,
                               const struct redis_script *scripts, size_t script_count,
-                              pipeline_broken_fn fn, void *arg);
+                              size_t reply_max, pipeline_broken_fn fn, void *arg);
 
 /* Detached and empty. Allowed inside a callback; memory goes when libuv let go of it.
  */

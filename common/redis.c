@@ -18,6 +18,7 @@
 #define RETRY_BASE_MS 50
 #define RETRY_CAP_MS 5000
 #define SENTINEL_TIMEOUT_MS 1000
+#define HOST_MAX 253
 
 struct redis {
     struct redis_options o;
@@ -108,10 +109,17 @@ static bool refused(struct redis *r, const struct err *e, const char *what)
     return true;
 }
 
+/* A server without AUTH, or with another name for it, says the whole command again. */
 static void on_auth(void *arg, const struct redisReply *reply, const struct err *e)
 {
+    struct redis *r = arg;
+    struct err why = *e;
+
     (void)reply;
-    (void)refused(arg, e, "AUTH");
+    if (strstr(e->text, r->o.url->password.data))
+        (void)err_set(&why, e->class, e->code,
+                      "Redis: (words that repeat the password)");
+    (void)refused(r, &why, "AUTH");
 }
 
 static void on_select(void *arg, const struct redisReply *reply, const struct err *e)
@@ -241,6 +249,13 @@ static void lose(struct redis *r, const struct err *why)
         r->o.on_down(r->o.arg, &e);
 }
 
+static bool is_host(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > 0 && len <= HOST_MAX;
+}
+
 static void on_master(void *arg, const struct redisReply *reply, const struct err *e)
 {
     struct redis *r = arg;
@@ -249,7 +264,7 @@ static void on_master(void *arg, const struct redisReply *reply, const struct er
 
     if (refused(r, e, "Sentinel"))
         return;
-    if (reply_count(reply) != 2 ||
+    if (reply_count(reply) != 2 || !is_host(reply_str(reply_at(reply, 0))) ||
         !num_parse(reply_str(reply_at(reply, 1)), 1, 65535, &port)) {
         (void)err_set(&why, ERR_TRANSIENT, 0, "Sentinel knows no master named %s",
                       r->o.url->sentinel_name);
@@ -354,7 +369,9 @@ struct redis *redis_new(const struct redis_options *options)
     struct redis *r = mem_new(1, sizeof *r);
 
     r->o = *options;
-    r->line = pipeline_new(r->o.loop, r->o.scripts, r->o.script_count, on_broken, r);
+    r->line =
+        pipeline_new(r->o.loop, r->o.scripts, r->o.script_count,
+                     r->o.reply_max ? r->o.reply_max : REDIS_REPLY_MAX, on_broken, r);
     (void)uv_timer_init(r->o.loop, &r->retry);
     r->retry.data = r;
     connect_now(r);
@@ -363,6 +380,7 @@ struct redis *redis_new(const struct redis_options *options)
 
 void redis_distrust(struct redis *r, const struct err *why)
 {
+    r->good_before = pipeline_good(r->line); /* what it answered was of no use */
     lose(r, why);
 }
 

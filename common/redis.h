@@ -23,6 +23,9 @@ struct redis_script {
     const char *source;
 };
 
+#define REDIS_REPLY_MAX                                                                \
+    ((size_t)64 << 20) /* jobs come by the dozen, as large as asked */
+
 struct redis_options {
     struct uv_loop_s *loop;
     const struct redis_url *url;        /* borrowed for the life of the client */
@@ -32,6 +35,7 @@ struct redis_options {
     size_t script_count;
     int64_t timeout_ms; /* a reply that takes longer ends the connection; a blocking
                            command's own timeout is added (redis_call_blocking) */
+    size_t reply_max;   /* memory for one reply; 0: REDIS_REPLY_MAX */
     /* Up: connected, authenticated, scripts known; commands may be sent (also inside).
      * Runs after every reconnect. */
     void (*on_up)(void *arg);

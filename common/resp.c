@@ -8,8 +8,10 @@
 #include "mem.h"
 #include "num.h"
 
-#define REPLY_MAX ((size_t)64 << 20)
-#define DEPTH_MAX 7 /* hiredis 0.14's own limit; 1.0 to 1.2 have none */
+/* hiredis looks through a line anew whenever more of it comes. */
+#define LINE_MAX_BYTES ((size_t)64 << 10)
+#define ITEM_COST 32 /* what the allocator adds to an item, and to its text */
+#define DEPTH_MAX 7  /* hiredis 0.14's own limit; 1.0 to 1.2 have none */
 
 #if HIREDIS_MAJOR >= 1
 #define ELEMENTS size_t
@@ -23,19 +25,21 @@ struct resp {
     redisReader *reader;
     redisReplyObjectFunctions functions;
     const redisReplyObjectFunctions *real;
+    size_t max;
     size_t cost; /* of the reply being read */
     bool too_large;
+    bool endless; /* a line */
 };
 
 static bool charge(const redisReadTask *task, size_t count, size_t size)
 {
     struct resp *p = task->privdata;
 
-    if (p->cost > REPLY_MAX || (size && count > (REPLY_MAX - p->cost) / size))
+    if (p->cost > p->max || (size && count > (p->max - p->cost) / size))
         p->too_large = true;
     if (p->too_large)
         return false;
-    p->cost += count * size + sizeof(redisReply);
+    p->cost += count * size + sizeof(redisReply) + ITEM_COST;
     return true;
 }
 
@@ -70,10 +74,11 @@ static void *make_nil(const redisReadTask *task)
     return charge(task, 0, 0) ? real(task)->createNil(task) : NULL;
 }
 
-struct resp *resp_new(void)
+struct resp *resp_new(size_t max)
 {
     struct resp *p = mem_new(1, sizeof *p);
 
+    p->max = max;
     p->reader = redisReaderCreate();
     if (!p->reader)
         abort(); /* out of memory, as in mem.c */
@@ -96,21 +101,52 @@ void resp_free(struct resp *p)
     free(p);
 }
 
+/* What waits begins with a line that has no end yet, or with the length of a string of
+ * which some is missing: that one is known before it comes. */
+static void look_ahead(struct resp *p)
+{
+    const char *begin = p->reader->buf + p->reader->pos;
+    size_t len = p->reader->len - p->reader->pos, n = 0, digits = 0;
+    bool ended = memmem(begin, len < LINE_MAX_BYTES ? len : LINE_MAX_BYTES, "\r\n", 2);
+
+    p->endless = p->endless || (!ended && len > LINE_MAX_BYTES);
+    for (; ended && digits < 19 && begin[digits] >= '0' && begin[digits] <= '9';
+         digits++)
+        n = n * 10 + (size_t)(begin[digits] - '0');
+    if ((digits && begin[digits] == '\r' && n > p->max) || len > p->max)
+        p->too_large = true;
+}
+
 void resp_feed(struct resp *p, const char *bytes, size_t len)
 {
     (void)redisReaderFeed(p->reader, bytes, len); /* its error stays with the reader */
-    if (p->reader->len - p->reader->pos > REPLY_MAX)
+    if (p->reader->len - p->reader->pos > p->max)
         p->too_large = true;
+}
+
+static int unread(struct resp *p, struct err *e)
+{
+    if (p->endless)
+        return err_set(e, ERR_TRANSIENT, 0, "Redis sent a line of more than %zu KiB",
+                       LINE_MAX_BYTES >> 10);
+    if (p->too_large)
+        return err_set(e, ERR_TRANSIENT, 0, "Redis sent a reply of more than %zu MiB",
+                       p->max >> 20);
+    return 0;
 }
 
 int resp_next(struct resp *p, struct redisReply **out, struct err *e)
 {
     void *reply = NULL;
-    int rc = p->too_large ? REDIS_ERR : redisReaderGetReply(p->reader, &reply);
+    int rc;
 
-    if (p->too_large)
-        return err_set(e, ERR_TRANSIENT, 0, "Redis sent a reply of more than %zu MiB",
-                       REPLY_MAX >> 20);
+    if (unread(p, e))
+        return -1;
+    rc = redisReaderGetReply(p->reader, &reply);
+    if (rc == REDIS_OK && !reply)
+        look_ahead(p);
+    if (!reply && unread(p, e))
+        return -1;
     if (rc != REDIS_OK)
         return err_set(e, ERR_TRANSIENT, 0, "Redis sent what is not its protocol: %s",
                        p->reader->errstr);

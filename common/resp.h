@@ -31,9 +31,9 @@ void reply_free(struct redisReply *r);
 void resp_add_length(struct buf *out, size_t arguments);
 void resp_add(struct buf *out, const void *bytes, size_t len);
 
-/* Takes a server's bytes as they come. */
+/* Takes a server's bytes as they come. max: bytes of memory that one reply may take. */
 struct resp;
-struct resp *resp_new(void);
+struct resp *resp_new(size_t max);
 void resp_free(struct resp *p);
 
 void resp_feed(struct resp *p, const char *bytes, size_t len);

@@ -22,7 +22,8 @@
 #include "worker_take.h"
 #include "zendesk.h"
 
-#define REDIS_TIMEOUT_MS 5000 /* a silent server is given up after this */
+#define REDIS_TIMEOUT_MS 5000            /* a silent server is given up after this */
+#define WAIT_REPLY_MAX ((size_t)1 << 20) /* one request, which nobody looks at */
 #define ZENDESK_TIMEOUT_MS 15000
 #define LANE_INTERVAL_MS 30000
 #define REPLICAS_MS 5000 /* the same; they are near */
@@ -134,6 +135,7 @@ static struct redis *connect_redis(struct worker *w, const char *name, bool comm
         .scripts = commands ? queue_scripts : NULL,
         .script_count = commands ? QUEUE_SCRIPT_COUNT : 0,
         .timeout_ms = REDIS_TIMEOUT_MS,
+        .reply_max = commands ? 0 : WAIT_REPLY_MAX,
         .on_up = commands ? worker_lease_up : on_wait_up,
         .on_down = commands ? worker_lease_down : on_wait_down,
         .arg = w,
