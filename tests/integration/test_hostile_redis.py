@@ -221,3 +221,19 @@ def test_resolvers(folder, name):
         assert PASSWORD not in done.err and dns.asked
     finally:
         dns.stop()
+
+
+@pytest.mark.parametrize("name", ["a line", "an array", "numbers"])
+def test_the_receiver_takes_requests_all_the_same(start_webhook, hostile, name):
+    """Into its spool, with answers in time."""
+    first, more, words = FLOODS[name]
+    hostile.serve = says(first, for_ever(more))
+    webhook = start_webhook(ready=False, **settings(hostile))
+    webhook.allow("redis_down")
+    before = memory.peak_mib(webhook.pid)
+    webhook.wait_for(lambda l: words in str(l), count=2)
+    assert [webhook.deliver().status for _ in range(5)] == [202] * 5
+    assert webhook.call("GET", "/readyz").json["spooled"] == 5
+    grown = memory.peak_mib(webhook.pid) - before
+    assert grown < MOST_MIB or memory.is_sanitized("stopgap-webhook")
+    assert PASSWORD not in webhook.text() and b"customer@" not in hostile.heard
