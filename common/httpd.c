@@ -219,7 +219,11 @@ static int cannot(const struct httpd_options *o, int code, struct err *e)
 /* A socket that listens, its port in *port; or libuv's code. */
 static int listen_on(const struct sockaddr *addr, socklen_t len, int *port)
 {
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } bound = {.six = {0}};
     socklen_t bound_len = sizeof bound;
     int one = 1, zero = 0, code;
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -232,14 +236,13 @@ static int listen_on(const struct sockaddr *addr, socklen_t len, int *port)
     if (addr->sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     if (bind(fd, addr, len) || listen(fd, BACKLOG) ||
-        getsockname(fd, (struct sockaddr *)&bound, &bound_len)) {
+        getsockname(fd, &bound.any, &bound_len)) {
         code = -errno;
         (void)close(fd);
         return code;
     }
-    *port =
-        ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                          : ((struct sockaddr_in *)&bound)->sin_port);
+    *port = ntohs(bound.any.sa_family == AF_INET6 ? bound.six.sin6_port
+                                                  : bound.four.sin_port);
     return fd;
 }
 

@@ -3,6 +3,7 @@
  * with a passphrase by those of its functions that wipe. */
 #include "license_gitlab.h"
 
+#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
@@ -334,13 +335,16 @@ int license_gitlab_pem_read(const char *text, size_t len,
                             const struct secret *passphrase, struct rsa_numbers *out,
                             struct err *e)
 {
-    const char *begin, *end;
+    const char *begin = NULL, *end = NULL;
     enum pem kind = find_pem(text, len, &begin, &end);
     size_t n = (size_t)(end - begin);
-    bool old = kind == PEM_PKCS1 && memmem(begin, n, "Proc-Type:", 10);
     struct collected c = {.count = 0};
-    int result = check_passphrase(old || kind == PEM_ENCRYPTED, passphrase, e);
+    bool old;
+    int result;
 
+    assert(kind != PEM_NONE); /* license_gitlab_pem_half has said so */
+    old = kind == PEM_PKCS1 && memmem(begin, n, "Proc-Type:", 10);
+    result = check_passphrase(old || kind == PEM_ENCRYPTED, passphrase, e);
     if (result == 0)
         result = old ? read_old_encrypted(text, len, passphrase, &c, e)
                      : read_body(kind, begin, n, passphrase, &c, e);

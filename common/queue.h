@@ -198,9 +198,8 @@ typedef void (*queue_follow_fn)(void *arg, const struct queue_follows *f,
 /* hold_ms: if this worker dies with an item, another may have it after that. */
 int queue_follow_take(struct queue *q, size_t most, int64_t hold_ms, queue_follow_fn fn,
                       void *arg, struct err *e) MUST_CHECK;
-int queue_follow_item(const struct queue_follows *f, size_t i,
-                      struct queue_follow *item, struct job *job,
-                      struct err *e) MUST_CHECK;
+int queue_follow_item(const struct queue_follows *f, size_t i, struct queue_follow *out,
+                      struct job *job, struct err *e) MUST_CHECK;
 enum queue_settled {
     QUEUE_ANEW, /* written; the item was scheduled anew meanwhile, and stays so */
     QUEUE_SETTLED,

@@ -18,11 +18,11 @@
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
 
-#define TEXT(from, to) .kind = &settings_kind_text, .min = from, .max = to
-#define INT(from, to) .kind = &settings_kind_int, .min = from, .max = to
-#define DURATION(from, to) .kind = &settings_kind_duration, .min = from, .max = to
+#define TEXT(from, to) .kind = &settings_kind_text, .min = (from), .max = (to)
+#define INT(from, to) .kind = &settings_kind_int, .min = (from), .max = (to)
+#define DURATION(from, to) .kind = &settings_kind_duration, .min = (from), .max = (to)
 #define SECRET(from)                                                                   \
-    .kind = &settings_kind_secret, .flags = SETTING_SECRET, .min = from, .max = 4096
+    .kind = &settings_kind_secret, .flags = SETTING_SECRET, .min = (from), .max = 4096
 #define SWITCH(names) .kind = &settings_kind_switch, .choices = names
 #define CHOICE(names) .kind = &settings_kind_choice, .choices = names
 

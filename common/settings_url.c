@@ -12,7 +12,8 @@
 
 static int refuse(struct err *e, const char *why)
 {
-    return err_set(e, ERR_CONFIG, 0, "%s", why);
+    (void)err_set(e, ERR_CONFIG, 0, "%s", why);
+    return -1;
 }
 
 static bool is_alnum(char c)

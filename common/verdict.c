@@ -56,6 +56,7 @@ void verdict_smtp_lost(enum smtp_stage stage, const char *why, struct err *e)
 }
 
 /* GitLab puts its reason under "message" or "error", as string, object or array. */
+/* NOLINTNEXTLINE(misc-no-recursion): jansson reads 2,048 levels at most */
 static void add_reason(struct buf *words, json_t *v)
 {
     const char *key;

@@ -259,7 +259,7 @@ static void validity(const struct license_claims *claims, bool days, int64_t now
     } forms[] = {{"no: it is not valid for another ", "", claims->starts_ms - now_ms},
                  {"yes: it is valid for another ", "", claims->expires_ms - now_ms},
                  {"no: it expired ", " ago", now_ms - claims->expires_ms}};
-    size_t i = (size_t)(license_time_state(claims, now_ms) + 1);
+    int i = license_time_state(claims, now_ms) + 1;
     char span[OUT_TIME_MAX];
 
     out_span(forms[i].span, span);

@@ -1,6 +1,7 @@
 /* out: see out.h. */
 #include "out.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +178,7 @@ void out_table_add(const struct out_table *t, struct buf *out)
 {
     size_t *widths = mem_new(t->columns, sizeof *widths);
 
+    assert(t->columns);
     for (size_t i = 0; i < t->columns; i++)
         widths[i] = column_width(t, i);
     for (size_t i = 0; i < t->count; i++) {

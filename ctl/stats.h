@@ -39,7 +39,7 @@ struct stats {
 };
 
 /* What counts jobs and workers is of one moment, the rest soon after it. */
-int stats_read(struct client *client, struct stats *out, struct err *e) MUST_CHECK;
+int stats_read(struct client *client, struct stats *s, struct err *e) MUST_CHECK;
 
 int64_t stats_queued(const struct stats *s);
 

@@ -184,6 +184,7 @@ static void on_project(void *arg, const struct http_response *r)
 {
     struct gitlab *g = arg;
     struct gitlab_result out = {.iid = 0};
+    struct op *op;
 
     g->asking = NULL;
     gitlab_answer_project(r, &out.err);
@@ -191,8 +192,8 @@ static void on_project(void *arg, const struct http_response *r)
     if (!g->cleared)
         (void)err_wrap(&out.err, "GitLab project %s", g->settings->gitlab_project);
     /* The answer is for all that wait now; what their callbacks add asks again. */
-    for (size_t n = g->cleared ? 0 : g->waiting_count; n && g->waiting_count; n--)
-        if (!deliver(next_waiting(g), &out))
+    for (size_t n = g->cleared ? 0 : g->waiting_count; n && (op = next_waiting(g)); n--)
+        if (!deliver(op, &out))
             return;
     pump(g);
 }
@@ -324,6 +325,7 @@ struct gitlab *gitlab_new(struct http *http, const struct settings *settings)
 void gitlab_free(struct gitlab *g)
 {
     struct gitlab_result r = {.iid = 0};
+    struct op *op;
 
     if (!g)
         return;
@@ -333,8 +335,8 @@ void gitlab_free(struct gitlab *g)
     while (g->running)
         http_cancel(g->running->request);
     (void)err_set(&r.err, ERR_CANCELLED, 0, "GitLab: cancelled");
-    while (g->waiting_count)
-        (void)deliver(next_waiting(g), &r);
+    while ((op = next_waiting(g)))
+        (void)deliver(op, &r);
     g->freed = true;
     if (!g->callbacks)
         release(g);

@@ -19,15 +19,15 @@ struct report {
 };
 
 /* Ends in follow_report_ended, once, perhaps inside this call. */
-void report_start(struct report *r);
+void report_start(struct report *it);
 
 /* Tells Redis of the issue that was made here. Ends in the same way. */
-void report_tell(struct report *r);
+void report_tell(struct report *it);
 
 /* follow.c: it is told with the next beat. */
-void follow_report_untold(struct report *r);
+void follow_report_untold(struct report *it);
 
 /* follow.c: frees it. What is not finished is still in Redis and comes again. */
-void follow_report_ended(struct report *r);
+void follow_report_ended(struct report *it);
 
 #endif

@@ -72,6 +72,7 @@ static void on_beat(void *arg, const struct queue_beat *b, const struct err *e)
 static void trim(struct worker *w);
 
 /* A batch at a time, so that Redis serves others in between. */
+/* NOLINTNEXTLINE(misc-no-recursion): with the next answer, or once */
 static void on_trimmed(void *arg, bool some, const struct err *e)
 {
     struct worker *w = arg;
@@ -82,6 +83,7 @@ static void on_trimmed(void *arg, bool some, const struct err *e)
         trim(w);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as above */
 static void trim(struct worker *w)
 {
     struct err e;
