@@ -4,7 +4,7 @@
 # fuzz target for some seconds. Quiet when all is well; a failing test's whole output is
 # shown. The last line counts the tests.
 #
-#   scripts/test.sh [lint|unit|integration|crashpoints|storm|asan|fuzz-smoke]...
+#   scripts/test.sh [lint|analyze|unit|integration|crashpoints|storm|asan|fuzz-smoke]...
 #                           (default: all)
 #
 # shellcheck disable=SC2317 # most functions are run by stage()
@@ -156,6 +156,13 @@ lint() {
     note=$(sed -n 's/^check-size: \([0-9].*\)/\1/p' "$work/log")
 }
 
+# gcc's analyzer, clang-tidy, hardening-check; those that were skipped are named.
+analyze() {
+    quietly scripts/analyze || return
+    sed -n '/skipped/p' "$work/log"
+    note=$(sed -n 's/^analyze: clean: //p' "$work/log")
+}
+
 # build [SAN=asan]: programs and unit tests; warnings are errors.
 build() {
     quietly make -j"$jobs" "$@" all unit
@@ -200,18 +207,18 @@ fuzzed() {
 
 for part in "$@"; do
     case $part in
-    lint | unit | integration | crashpoints | storm | asan | fuzz-smoke) ;;
+    lint | analyze | unit | integration | crashpoints | storm | asan | fuzz-smoke) ;;
     -h | --help)
         sed -n '2,8s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
-        echo "test.sh: unknown part '$part'; parts: lint unit integration crashpoints storm asan fuzz-smoke" >&2
+        echo "test.sh: unknown part '$part'; parts: lint analyze unit integration crashpoints storm asan fuzz-smoke" >&2
         exit 2
         ;;
     esac
 done
-[ $# -gt 0 ] || set -- lint unit integration crashpoints storm asan fuzz-smoke
+[ $# -gt 0 ] || set -- lint analyze unit integration crashpoints storm asan fuzz-smoke
 
 stage dependencies scripts/install-deps test || finish
 for part in "$@"; do
@@ -225,6 +232,7 @@ for part in "$@"; do
         stage lint lint
         stage scripts pytests tests/scripts build $UNIT_LIMIT
         ;;
+    analyze) stage analyze-tools scripts/install-deps analyze && stage analyze analyze ;;
     unit) stage unit unit build ;;
     integration) stage integration pytests tests/integration build $INTEGRATION_LIMIT ;;
     crashpoints) crashpoints ;;

@@ -108,7 +108,7 @@ def test_install_deps_names_the_sets():
     done = subprocess.run([SCRIPTS / "install-deps", "everything"], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert "build test demo fuzz" in done.stdout
+    assert "build test analyze demo fuzz" in done.stdout
 
 
 def test_install_deps_leaves_a_prepared_machine_alone(tmp_path):
@@ -178,3 +178,63 @@ def test_fuzz_run_takes_a_dictionary(fuzzing):
 def test_fuzz_coverage_holds_to_its_table(fuzzing, rows, fault):
     (fuzzing.root / "scripts" / "fuzz-parsers").write_text(rows)
     assert fuzzing("fuzz-coverage") == (1, f"fuzz-coverage: {fault}\n")
+
+
+# --- static analysis ---
+
+GOOD = """#include <stdlib.h>
+int first(const int *from);
+int first(const int *from)
+{
+    return from ? *from : 0;
+}
+"""
+USED_FREED = """#include <stdlib.h>
+int first(void);
+int first(void)
+{
+    int *p = malloc(sizeof *p), n;
+
+    if (!p)
+        return 0;
+    *p = rand();
+    n = *p;
+    free(p);
+    return n + *p;
+}
+"""
+ANALYZERS = {
+    "analyze-gcc": ("gcc", ("-dumpversion",), "12", ["-Werror=analyzer-use-after-free"]),
+    "analyze-tidy": ("clang-tidy", ("--version",), "version 14.",
+                     ["clang-analyzer-unix.Malloc", "cert-msc30-c"]),
+}
+
+
+@pytest.mark.parametrize("target", ANALYZERS)
+@pytest.mark.parametrize("code", [GOOD, USED_FREED], ids=["good", "used after free"])
+def test_analyzers_find_it(tmp_path, target, code):
+    """By the rules of the Makefile and the checks of .clang-tidy."""
+    tool, asked, version, names = ANALYZERS[target]
+    if not shutil.which(tool) or version not in subprocess.run(
+            [tool, *asked], capture_output=True, text=True, timeout=30, check=False).stdout:
+        pytest.skip(f"{tool} {version} is not installed")
+    for name in ("Makefile", "VERSION", ".clang-tidy"):
+        shutil.copy(SCRIPTS.parent / name, tmp_path)
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "first.c").write_text(code)
+    done = subprocess.run(["make", "CC=gcc", "CFLAGS=-O2 -fanalyzer", target], cwd=tmp_path,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == (0 if code == GOOD else 2), done.stdout
+    assert all(name in done.stdout for name in names) == (code != GOOD), done.stdout
+
+
+def test_analysis_says_what_it_skips(tmp_path):
+    for tool in ("sh", "dirname", "nproc", "grep"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    done = subprocess.run(["/bin/sh", SCRIPTS / "analyze"], capture_output=True, text=True,
+                          timeout=30, check=False, env={"PATH": str(tmp_path)})
+    assert done.returncode == 0, done
+    skipped = [line for line in done.stdout.splitlines() if "skipped" in line]
+    assert [tool in line for tool, line in zip(
+        ("gcc -fanalyzer", "clang-tidy", "hardening-check"), skipped, strict=True)] == [True] * 3
