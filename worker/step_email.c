@@ -236,6 +236,10 @@ static int may_mail(struct task *t)
                        "the license has expired before it could be mailed: "
                        "`stopgapctl requeue %s --redo sign` makes a new one",
                        t->job.id);
+    if (now_ms - t->job.issued_ms > WHEN_DAY_MS && !t->job.frozen)
+        return err_set(&t->err, ERR_TRANSIENT, 0,
+                       "a day has passed between the license and its mail; the next "
+                       "attempt makes a new one");
     if (now_ms - t->job.issued_ms > WHEN_DAY_MS && t->job.mail_serial == 0)
         return err_set(
             &t->err, ERR_PERMANENT, 0,

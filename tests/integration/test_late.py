@@ -101,7 +101,7 @@ def test_nothing_stays_behind(queue, start_worker, gitlab, smtp, ctl, until, red
 
     ids, here = set(queue.jobs()), keys(queue)
     assert of_jobs(queue) == {"job", "log", "done", "failed", "same", "idem", "ticket", "cap",
-                              "view", "invalid"}
+                              "view", "invalid", "audit"}
     for name in ("job", "log", "view"):
         owners = {k.split(":")[1] for k in here if k.startswith(name + ":") and ":t:" not in k}
         assert owners == ids, name
@@ -109,16 +109,16 @@ def test_nothing_stays_behind(queue, start_worker, gitlab, smtp, ctl, until, red
     held = {queue.client.get(PREFIX + k) for k in here if k.startswith(("same:", "idem:"))}
     assert held < ids and gone not in held and len(held) == 3
     for key in here:  # what has no owner to remove it ends by itself
-        if key.split(":")[0] in ("same", "idem", "ticket", "cap", "view", "winfo", "invalid"):
+        if key.split(":")[0] in ("same", "idem", "ticket", "cap", "view", "winfo", "invalid", "audit"):
             assert queue.client.pttl(PREFIX + key) > 0, key
 
     scripts = Scripts(redis.path)
     until(lambda: queue.client.time()[0] * 1000 > max(
         int(r["ended_ms"]) for r in queue.jobs().values()) + 1000, "a second later")
-    assert scripts.run("trim", 1) == [len(ids)]
+    assert scripts.run("trim", 1) == [len(ids) + 1]  # and the audit line of the discard
     scripts.redis.close()
     left = {k for k in of_jobs(queue)}
-    assert left <= {"cap", "view", "ticket", "invalid"}, keys(queue)  # these have their time to live
+    assert left <= {"cap", "view", "ticket", "invalid", "audit"}, keys(queue)  # these have their time to live
     assert not {k for k in keys(queue) if any(i in k for i in ids)}
 
 

@@ -99,7 +99,7 @@ def test_who_waits_no_longer_does_not_say_so(q, how):
     if how == "take":
         q.run("take", "w1", 1, 0, 1, 1, 0, "seed", 200)
     else:
-        q.run(how, *((i, "me", "", 0, 0) if how == "requeue" else (i, "me")))
+        q.run(how, *((i, "me", "", 0, 0) if how == "requeue" else (i, "me")), "here")
     assert not q.redis.hexists(q.key("job:" + i), "lane")
 
 
