@@ -16,7 +16,7 @@ INTEGRATION_LIMIT=600  # seconds for all integration tests, once
 SANITIZER_LIMIT=800    # the same under the sanitizers
 CRASH_LIMIT=240        # seconds for the crash points, short form
 STORM_LIMIT=300        # seconds for the short storms
-FUZZ_SECONDS=5         # for each fuzz target, two of them side by side
+FUZZ_SECONDS=5         # for each fuzz target, as many side by side as there are cores
 # These run no program of ours, or ask one for its help only: once is enough.
 UNSANITIZED='test_gitlab_fake|test_install|test_alert|test_testenv|test_zendesk_fake|test_zendesk_setup'
 
@@ -188,7 +188,7 @@ crashpoints() {
 # Each target is a test: its corpus, and what comes of it.
 fuzz_smoke() {
     # shellcheck disable=SC2046 # names without blanks
-    scripts/fuzz-run "$FUZZ_SECONDS" $(fuzz_targets) >"$work/log" 2>&1 </dev/null
+    FUZZ_JOBS=$jobs scripts/fuzz-run "$FUZZ_SECONDS" $(fuzz_targets) >"$work/log" 2>&1 </dev/null
     ok=$(tail -n 1 "$work/log" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
     count "${ok:-0}" $(($(fuzz_targets | wc -l) - ${ok:-0})) 0 && [ "$ok" -gt 0 ] && return
     cat "$work/log"

@@ -10,6 +10,7 @@
 #include "verdict.h"
 
 #define QUEUED_MAX 2000
+#define REPLY_MAX (1 << 20)
 
 struct client {
     struct resp *wire;
@@ -72,7 +73,7 @@ int client_now(struct client *c, int64_t *out_ms, struct err *e)
 static inline void fuzz_client_begin(struct client *c, const void *bytes, size_t len)
 {
     c->sent = c->answered = 0;
-    c->wire = resp_new();
+    c->wire = resp_new(REPLY_MAX);
     resp_feed(c->wire, bytes, len);
 }
 

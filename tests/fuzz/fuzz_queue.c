@@ -14,6 +14,7 @@
 #include "verdict.h"
 
 #define ID "0123456789abcdefghjkmnpqrs"
+#define REPLY_MAX (1 << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -237,6 +238,7 @@ static void on_confirm(void *arg, const struct err *e)
 
 /* --- The calls --- */
 
+static const struct queue_by me = {"me", "here"};
 static const struct job job = {.id = ID, .fence = 7};
 static struct queue_write fields;
 static struct err ignored;
@@ -345,27 +347,48 @@ static int call_depth(void)
 
 static int call_requeue(void)
 {
-    const struct queue_requeue what = {.id = ID, .who = "me", .redo = ""};
+    const struct queue_requeue what = {.id = ID, .by = &me, .redo = ""};
 
     return queue_requeue(queue, &what, on_answer, NULL, &ignored);
 }
 
 static int call_resend(void)
 {
-    return queue_resend(queue, ID, "me", "", on_answer, NULL, &ignored);
+    return queue_resend(queue, ID, &me, "", on_answer, NULL, &ignored);
 }
 
 static int call_discard(void)
 {
-    return queue_discard(queue, ID, "me", on_answer, NULL, &ignored);
+    return queue_discard(queue, ID, &me, on_answer, NULL, &ignored);
 }
 
 static int call_check(void)
 {
     const struct queue_check what = {
-        .rule = "r", .subject = "s", .who = "me", .more = {"a", "b"}};
+        .rule = "r", .subject = "s", .by = &me, .more = {"a", "b"}};
 
     return queue_check(queue, &what, on_findings, NULL, &ignored);
+}
+
+static int call_submit(void)
+{
+    const struct queue_submit request = {
+        .id = ID, .raw = "{}", .raw_len = 2, .what = "submit", .by = &me};
+
+    return queue_submit(queue, &request, on_answer, NULL, &ignored);
+}
+
+static int call_forget(void)
+{
+    const struct queue_forget what = {
+        .id = ID, .cap = "addr:x", .addresses = {"a@example.com"}, .by = &me};
+
+    return queue_forget(queue, &what, on_answer, NULL, &ignored);
+}
+
+static int call_pause(void)
+{
+    return queue_pause(queue, "why", &me, on_answer, NULL, &ignored);
 }
 
 static struct queue_confirm *confirm;
@@ -398,7 +421,7 @@ static int (*const call[])(void) = {
     call_point_at, call_follow_take, call_follow_done, call_tell_take, call_tell_done,
     call_disown,   call_show,        call_reap,        call_trim,      call_lane,
     call_depth,    call_requeue,     call_resend,      call_discard,   call_check,
-    call_confirm,
+    call_confirm,  call_submit,      call_forget,      call_pause,
 };
 
 /* As pipeline.c does: an error reply by its verdict. */
@@ -434,7 +457,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     confirm = NULL;
     PROMISE(call[data[0] % ARRAY_LEN(call)]() == 0 && !heard && client.fn);
     wanted = confirm ? 2 : 1;
-    wire = resp_new();
+    wire = resp_new(REPLY_MAX);
     resp_feed(wire, (const char *)data + 1, size - 1);
     while (client.fn && resp_next(wire, &reply, &e) == 1) {
         answer(reply);

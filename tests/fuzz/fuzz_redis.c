@@ -13,6 +13,7 @@
 #include "resp.h"
 #include "stream.h"
 
+#define REPLY_MAX (1 << 20)
 #define CALLS_MAX 64
 #define TURNS_MAX 400
 #define LIVES_MAX 8 /* connections */
@@ -64,7 +65,7 @@ struct stream *stream_open(struct uv_loop_s *loop, const struct stream_target *t
     PROMISE(!line && target->host && *target->host && target->port > 0);
     PROMISE(target->port <= 65535 && target->connect_timeout_ms > 0);
     line = mem_new(1, sizeof *line);
-    *line = (struct stream){.events = events, .arg = arg, .sent = resp_new()};
+    *line = (struct stream){.events = events, .arg = arg, .sent = resp_new(REPLY_MAX)};
     lives++;
     return line;
 }
@@ -170,7 +171,7 @@ static void trace(const struct redisReply *r, struct buf *out)
 
 static void read_all(const char *bytes, size_t len, size_t step, struct buf *out)
 {
-    struct resp *p = resp_new();
+    struct resp *p = resp_new(REPLY_MAX);
     struct redisReply *reply;
     struct err e = {.class = ERR_NONE};
     int rc = 0;
@@ -339,6 +340,7 @@ static void run(uv_loop_t *loop, const char *bytes, size_t len, size_t step)
         .scripts = scripts,
         .script_count = flags & WITH_SCRIPTS ? ARRAY_LEN(scripts) : 0,
         .timeout_ms = 5000,
+        .reply_max = len % 3 ? 0 : 5000,
         .on_up = on_up,
         .on_down = on_down});
     for (int turn = 0; client && turn < TURNS_MAX && serve(&bytes, &len, step);
