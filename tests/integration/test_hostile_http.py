@@ -4,7 +4,6 @@ and why, keeps its memory, goes on with other work, and tells secrets to nobody.
 
 import base64
 import contextlib
-import json
 
 import pytest
 from testenv import memory, spoil

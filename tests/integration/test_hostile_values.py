@@ -6,27 +6,11 @@ import base64
 import json
 
 import pytest
+from test_hostile_http import wires  # noqa: F401  # pylint: disable=unused-import
 from testenv.queue import PREFIX
 from testenv.slack import PATH as SLACK_PATH
 from testenv.slack import shown
-from testenv.wire import Answer, Wire
-
-FAST = {"STOPGAP_BACKOFF_BASE": "5ms", "STOPGAP_BACKOFF_CAP": "30ms",
-        "STOPGAP_GITLAB_SETTLE": "20ms", "STOPGAP_ZENDESK_SETTLE": "20ms",
-        "STOPGAP_ZENDESK_WAIT": "30ms", "STOPGAP_MAX_PER_ADDRESS": "0"}
-
-
-@pytest.fixture
-def wires(gitlab, slack, zendesk, env):
-    """{peer: the wire in front of it}"""
-    made_wires = {"gitlab": Wire(gitlab), "slack": Wire(slack), "zendesk": Wire(zendesk)}
-    env.update(FAST, STOPGAP_GITLAB_URL=made_wires["gitlab"].url,
-               STOPGAP_SLACK_WEBHOOK_URL=made_wires["slack"].url + SLACK_PATH,
-               STOPGAP_ZENDESK_URL=made_wires["zendesk"].url,
-               STOPGAP_ZENDESK_USER=zendesk.AGENT, STOPGAP_ZENDESK_TOKEN=zendesk.TOKEN)
-    yield made_wires
-    for wire in made_wires.values():
-        wire.stop()
+from testenv.wire import Answer
 
 
 @pytest.fixture
