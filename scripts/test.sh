@@ -1,8 +1,8 @@
 #!/bin/sh
-# Everything that CI runs: installs what is missing, builds, checks the form, runs the
-# unit tests and the integration tests, and both again under the sanitizers, and each
-# fuzz target for some seconds. Quiet when all is well; a failing test's whole output is
-# shown. The last line counts the tests.
+# Everything that CI runs: installs what is missing, builds, checks the form, analyses
+# the sources, runs the unit tests and the integration tests, and both again under the
+# sanitizers, and each fuzz target for some seconds. Quiet when all is well; a failing
+# test's whole output is shown. The last line counts the tests.
 #
 #   scripts/test.sh [lint|analyze|unit|integration|crashpoints|storm|asan|fuzz-smoke]...
 #                           (default: all)
