@@ -18,12 +18,30 @@ static struct seal *ours;
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* A file that we write is one that we read. */
+static void check_file(void)
+{
+    char folder[64], path[96];
+    struct seal *s;
+    struct err e;
+
+    fuzz_folder(folder);
+    (void)snprintf(path, sizeof path, "%s/key", folder);
+    PROMISE(!seal_load(path, &e) && e.class == ERR_CONFIG);
+    PROMISE(seal_keygen(path, &e) == 0);
+    s = seal_load(path, &e);
+    PROMISE(s && seal_key_id(s, 0) && !seal_key_id(s, 1));
+    seal_free(s);
+    PROMISE(!unlink(path) && !rmdir(folder));
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     struct err e;
 
     (void)argc;
     (void)argv;
+    check_file();
     ours = seal_read(KEY, strlen(KEY), &e);
     PROMISE(ours);
     return 0;
