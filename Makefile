@@ -133,10 +133,11 @@ endif
 # Each on its committed corpus, then on what comes of it, FUZZ_JOBS side by side; what is
 # found stays in build-fuzz/. FUZZ_TARGETS="request job": only those.
 FUZZ_SECONDS ?= $(if $(filter fuzz-long,$(MAKECMDGOALS)),600,5)
+FUZZ_SEED ?= $(if $(filter fuzz-long,$(MAKECMDGOALS)),0,1)
 FUZZ_JOBS ?= 2
 FUZZ_TARGETS ?= $(FUZZ_NAMES)
 fuzz-smoke fuzz-long: fuzz
-	$(Q)FUZZ_JOBS=$(FUZZ_JOBS) scripts/fuzz-run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	$(Q)FUZZ_SEED=$(FUZZ_SEED) FUZZ_JOBS=$(FUZZ_JOBS) scripts/fuzz-run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 # What fuzz-long has found worth keeping goes into tests/fuzz/corpus/.
 fuzz-merge: fuzz
