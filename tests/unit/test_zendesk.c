@@ -221,6 +221,11 @@ static void test_tickets(void **state)
         read_ticket("{\"ticket\":{\"id\":42,\"status\":\"open\",\"requester_id\":7}}",
                     &t),
         -1);
+    /* whoever has no id is not the requester of a ticket that names none */
+    assert_int_equal(read_ticket("{\"ticket\":{\"id\":42,\"status\":\"open\"},"
+                                 "\"users\":[{\"email\":\"a@b.example\"}]}",
+                                 &t),
+                     -1);
     assert_int_equal(read_ticket("{}", &t), -1);
     assert_string_equal(t.status, "new");
 }
