@@ -32,7 +32,8 @@ enum {
     TOO_LARGE = 4,
     NEXT_PAGE = 8,
     RETRY = 16,
-    PUBLIC = 32
+    PUBLIC = 32,
+    CANCEL = 64
 };
 
 struct http_op {
