@@ -359,13 +359,11 @@ static int64_t retry_after_ms(CURL *easy)
     return seconds > RETRY_AFTER_MAX_MS / 1000 ? RETRY_AFTER_MAX_MS : seconds * 1000;
 }
 
-static void read_answer(struct http_op *op, struct http_response *r)
+static void read_answer(struct http_op *op, long status, struct http_response *r)
 {
     const char *location = NULL;
     int64_t next_page = header_number(op->easy, "X-Next-Page");
-    long status = 0;
 
-    (void)curl_easy_getinfo(op->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(op->easy, CURLINFO_REDIRECT_URL, &location);
     mem_set(&op->location, location ? location : "");
     for (size_t i = 0; i < HTTP_HIDE_MAX; i++) {
@@ -401,6 +399,8 @@ static void explain(struct http_op *op, CURLcode rc, struct err *e)
         (void)err_set(e, ERR_TRANSIENT, 0, "a line of the answer's header is too long");
     else if (rc == CURLE_PEER_FAILED_VERIFICATION && op->why[0])
         http_tls_explain(op->easy, op->why, e);
+    else if (rc == CURLE_OK)
+        (void)err_set(e, ERR_TRANSIENT, 0, "what came is no answer of HTTP");
     else
         (void)err_set(e, ERR_TRANSIENT, 0, "%s",
                       op->why[0] ? op->why : curl_easy_strerror(rc));
@@ -433,10 +433,12 @@ static void on_ended(CURL *easy, CURLcode rc)
 {
     struct http_response r = {.body = "", .location = ""};
     struct http_op *op = NULL;
+    long status = 0;
 
     (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &op);
-    if (rc == CURLE_OK)
-        read_answer(op, &r);
+    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (rc == CURLE_OK && status >= 200 && status <= 999) /* it lets others pass */
+        read_answer(op, status, &r);
     else
         explain(op, rc, &r.err);
     http_loop_remove(op->h->loop, easy);

@@ -220,7 +220,7 @@ static void test_odd_urls(void **state)
     }
 }
 
-enum { HANG_UP, CUT_BODY, NO_HTTP, ENDLESS_HEADER, SILENCE };
+enum { HANG_UP, CUT_BODY, NO_HTTP, ENDLESS_HEADER, NO_STATUS, SILENCE };
 
 static void misbehave(struct server_conn *c, const char *request)
 {
@@ -232,6 +232,8 @@ static void misbehave(struct server_conn *c, const char *request)
         server_raw(c, "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nhalf", 49);
     if (w->mode == NO_HTTP)
         server_raw(c, "220 mail.example.com ESMTP\r\n", 28);
+    if (w->mode == NO_STATUS) /* which curl takes for an answer */
+        server_raw(c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/200 OK\r\n\r\n", 40);
     if (w->mode == ENDLESS_HEADER) {
         server_raw(c, "HTTP/1.1 200 OK\r\n", 17);
         for (int i = 0; i < 100; i++) {
@@ -248,7 +250,7 @@ static void test_bad_answers(void **state)
 {
     (void)state;
     w->server.handle = misbehave;
-    for (w->mode = HANG_UP; w->mode <= ENDLESS_HEADER; w->mode++) {
+    for (w->mode = HANG_UP; w->mode <= NO_STATUS; w->mode++) {
         (void)post("x");
         run();
     }
