@@ -74,6 +74,7 @@ static void add_shortened(struct buf *out, const char *text, size_t max)
         return;
     }
     tail = skip_chars(text, count - (max - 1 - head));
+    tail += *tail == '@'; /* without a word before it, it would mention somebody */
     buf_add(out, text, (size_t)(skip_chars(text, head) - text));
     buf_adds(out, ELLIPSIS);
     buf_adds(out, tail);

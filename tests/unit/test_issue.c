@@ -124,6 +124,26 @@ static void test_hostile_titles(void **state)
                  "group.example for 1 users");
 }
 
+/* Wherever it is cut: no @ behind the ellipsis, where it would mention somebody. */
+static void test_the_cut_makes_no_mention(void **state)
+{
+    (void)state;
+    for (size_t domain = 80; domain < 130; domain++) {
+        struct job j = {.id = ID};
+        struct buf b;
+
+        memset(j.request.email, '#', 60);
+        j.request.email[60] = 'a';
+        j.request.email[61] = '@';
+        memset(j.request.email + 62, 'b', domain);
+        buf_init(&b, 4096);
+        issue_title(ISSUE_FAILED, &j, &b);
+        assert_non_null(strstr(b.data, "\xE2\x80\xA6"));
+        assert_null(strstr(b.data, "\xE2\x80\xA6@"));
+        buf_done(&b);
+    }
+}
+
 static void test_long_title_is_cut_in_the_address(void **state)
 {
     struct job j = sent_job();
@@ -571,6 +591,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_titles),
         cmocka_unit_test(test_hostile_titles),
+        cmocka_unit_test(test_the_cut_makes_no_mention),
         cmocka_unit_test(test_long_title_is_cut_in_the_address),
         cmocka_unit_test(test_gitlab_license),
         cmocka_unit_test(test_success_golden),
