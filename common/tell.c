@@ -11,6 +11,7 @@
 #include "when.h"
 
 #define WORDS_MAX 600 /* characters of foreign text */
+#define LINK_MAX 512  /* bytes; five times as many where all have to be escaped */
 #define ADDRESS_CHARS                                                                  \
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}" \
     "~-"
@@ -123,7 +124,7 @@ static void add_foreign(const struct tell *t, const struct style *s, const char 
 static void add_link(const struct style *s, const char *url, const char *label,
                      struct buf *out)
 {
-    if (url && markdown_plain_url(url))
+    if (url && strlen(url) <= LINK_MAX && markdown_plain_url(url))
         s->link(out, url, label);
     else
         buf_adds(out, label);

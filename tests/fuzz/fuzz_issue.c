@@ -6,6 +6,7 @@
 
 #include "fuzz_input.h"
 #include "issue.h"
+#include "issue_advice.h"
 #include "markdown.h"
 #include "utf8.h"
 
@@ -226,6 +227,9 @@ static void check_text(const struct job *j, const struct job *harmless, unsigned
     PROMISE(!strcmp(a.data, b.data));
     PROMISE(issue_has_marker(text.data, ID));
     PROMISE(!issue_has_marker(text.data, OTHER));
+    buf_reset(&a);
+    issue_advice_command(j, &a);
+    PROMISE(!strncmp(a.data, "requeue " ID, 8 + strlen(ID)));
     buf_done(&text);
     buf_done(&calm);
     buf_done(&a);

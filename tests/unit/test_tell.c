@@ -186,6 +186,21 @@ static void test_foreign_text_is_inert(void **state)
     }
 }
 
+/* Whatever GitLab says where the issue is: the text's end, by which it is known again,
+ * has its place. */
+static void test_long_urls_are_no_links(void **state)
+{
+    struct job j = sample();
+    const struct tell t = {.job = &j, .event = "done"};
+    char url[4000] = "https://x/";
+
+    (void)state;
+    memset(url + strlen(url), '&', sizeof url - 1 - strlen(url));
+    j.issue_url = url;
+    assert_non_null(strstr(told(tell_slack_text, &t), "Record: GitLab issue\nJob `"));
+    assert_non_null(strstr(told(tell_note_text, &t), "Record: GitLab issue\n\nStop"));
+}
+
 static void test_masking(void **state)
 {
     static const char *const texts[][2] = {
@@ -227,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_failed_and_late),
         cmocka_unit_test(test_nothing_is_known),
         cmocka_unit_test(test_foreign_text_is_inert),
+        cmocka_unit_test(test_long_urls_are_no_links),
         cmocka_unit_test(test_masking),
         cmocka_unit_test(test_kinds),
     };
