@@ -40,8 +40,8 @@ static bool needs_quotes(const char *v)
     if (!*v)
         return true;
     for (; *v; v++)
-        if (*v <= 0x20 || *v == '"' || *v == '=' || *v == '\\' || *v == 0x7F)
-            return true; /* beyond ASCII, too: char may be signed */
+        if (*v <= 0x20 || *v >= 0x7F || *v == '"' || *v == '=' || *v == '\\')
+            return true; /* beyond ASCII, too, whether or not char is signed */
     return false;
 }
 
@@ -167,7 +167,7 @@ void log_end(struct log_line *l)
     buf_adds(&l->buf, l->json ? "}\n" : "\n");
     if (held.len + l->buf.len > HELD_MAX)
         log_flush();
-    if (holding)
+    if (holding && l->buf.len <= HELD_MAX)
         buf_add(&held, l->buf.data, l->buf.len);
     else
         put_out(&l->buf);

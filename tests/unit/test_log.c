@@ -298,6 +298,32 @@ static void test_held_lines_leave_together(void **state)
     assert_non_null(strstr(strstr(line, "msg=five\n"), "msg=six\n"));
 }
 
+/* A line that is longer than what is held leaves by itself, and takes none along. */
+static void test_a_long_line_is_not_lost(void **state)
+{
+    char big[6000];
+    struct log_line l;
+
+    (void)state;
+    memset(big, 'b', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    log_setup(LOG_INFO, false);
+    catch_stderr();
+    log_hold(true);
+    say(LOG_INFO, "one");
+    log_begin(&l, LOG_INFO, "test");
+    log_str(&l, "msg", big);
+    log_end(&l);
+    say(LOG_INFO, "two");
+    say(LOG_ERROR, "three");
+    log_hold(false);
+    release_stderr();
+    assert_non_null(strstr(line, "msg=one\n"));
+    assert_non_null(strstr(strstr(line, "msg=one\n"), "msg=bbb"));
+    assert_non_null(strstr(strstr(line, "msg=bbb"), "msg=two\n"));
+    assert_non_null(strstr(strstr(line, "msg=two\n"), "msg=three\n"));
+}
+
 static void test_held_lines_are_bounded(void **state)
 {
     size_t lines = 0;
@@ -331,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_msg),
         cmocka_unit_test(test_held_lines_leave_together),
+        cmocka_unit_test(test_a_long_line_is_not_lost),
         cmocka_unit_test(test_held_lines_are_bounded),
     };
 
