@@ -7,6 +7,7 @@
 
 #include "mem.h"
 #include "secret.h"
+#include "utf8.h"
 
 #define REPLY_MAX ((size_t)SMTP_LINES_MAX * (SMTP_LINE_MAX + 1))
 
@@ -41,37 +42,18 @@ static enum smtp_feed bad(struct smtp_reader *r, const char *fault)
     return SMTP_FEED_BAD;
 }
 
-/* Length of the UTF-8 character at s, 0 if it is none (also overlong, surrogates). */
-static size_t utf8_char(const unsigned char *s, size_t len)
-{
-    size_t n = s[0] < 0x80   ? 1
-               : s[0] < 0xC2 ? 0
-               : s[0] < 0xE0 ? 2
-               : s[0] < 0xF0 ? 3
-                             : 4;
-
-    if (n == 0 || n > len || s[0] > 0xF4)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-    if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F) ||
-        (s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F))
-        return 0;
-    return n;
-}
-
 /* The words end in JSON, logs and issues: one line of UTF-8 whatever was sent. */
-static void clean(unsigned char *s, size_t len)
+static void clean(char *s, size_t len)
 {
-    size_t n;
+    const char *end = s + len, *next = s;
 
-    for (size_t i = 0; i < len; i += n ? n : 1) {
-        n = utf8_char(s + i, len - i);
-        if (n == 0)
-            s[i] = '?';
-        else if (s[i] < 0x20 || s[i] == 0x7F)
-            s[i] = ' ';
+    for (char *p = s; p < end; p = s + (next - s)) {
+        int32_t c = utf8_next(&next, end);
+
+        if (c < 0)
+            next++;
+        if (c < 0x20 || c == 0x7F)
+            *p = c < 0 ? '?' : ' ';
     }
 }
 
@@ -111,7 +93,7 @@ static enum smtp_feed end_line(struct smtp_reader *r)
     last = len == 3 || line[3] == ' ';
     body = len > 4 ? len - 4 : 0;
     memmove(line, line + (len - body), body);
-    clean((unsigned char *)line, body);
+    clean(line, body);
     r->text.len = r->line + body;
     r->text.data[r->text.len] = '\0';
     if (last) {

@@ -64,6 +64,17 @@ static inline bool text_tame(const char *bytes, size_t len, const char *but)
     return true;
 }
 
+static inline bool text_utf8(const char *bytes, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)bytes, *end = p + len;
+    size_t n = 0;
+
+    for (; p < end; p += n)
+        if (text_char(p, (size_t)(end - p), &n) < 0)
+            return false;
+    return true;
+}
+
 static inline bool text_line(const char *text)
 {
     return text_tame(text, strlen(text), "");
