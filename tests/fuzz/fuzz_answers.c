@@ -33,7 +33,8 @@ enum {
     NEXT_PAGE = 8,
     RETRY = 16,
     PUBLIC = 32,
-    CANCEL = 64
+    CANCEL = 64,
+    FREE_INSIDE = 128
 };
 
 struct http_op {
@@ -164,10 +165,22 @@ static void check_err(const struct err *e)
         PROMISE(e->retry_after_ms > 0);
 }
 
+static struct gitlab *client;
+
+static void free_client(void)
+{
+    struct gitlab *g = client;
+
+    client = NULL;
+    gitlab_free(g);
+}
+
 static void on_gitlab(void *arg, const struct gitlab_result *r)
 {
     const int *good = arg;
 
+    if (w.flags & FREE_INSIDE)
+        free_client();
     check_err(&r->err);
     PROMISE(r->url && r->title && text_tame(r->url, strlen(r->url), ACTS) &&
             text_tame(r->title, strlen(r->title), ACTS));
@@ -206,7 +219,7 @@ static void call_gitlab(unsigned which)
 {
     static const char *const prefixes[] = {"[Success]", "[Pending]", NULL};
     static int ok = 200, created = 201;
-    struct gitlab *g = gitlab_new(NULL, &w.settings);
+    struct gitlab *g = client = gitlab_new(NULL, &w.settings);
 
     if (which == 0)
         gitlab_create(g, GITLAB_RECORD, "title", "text", on_gitlab, &created);
@@ -221,10 +234,9 @@ static void call_gitlab(unsigned which)
     if (w.flags & CANCEL && w.flags & CONNECTED)
         answer();
     if (w.flags & CANCEL) /* while it waits, or is under way */
-        gitlab_free(g);
+        free_client();
     run();
-    if (!(w.flags & CANCEL))
-        gitlab_free(g);
+    free_client();
 }
 
 static void call_slack(unsigned which)
