@@ -142,6 +142,19 @@ static void read_qp(const char *p, size_t len, struct buf *out)
     }
 }
 
+/* The end of the encoded-word at p; NULL: none is there. It stands alone between blanks
+ * (RFC 2047 section 5), so what looks like one within an address is none. */
+static const char *find_word(const char *p, bool apart)
+{
+    const char *end = NULL;
+
+    if (apart && !strncmp(p, "=?UTF-8?B?", 10))
+        end = strstr(p + 10, "?=");
+    return end && end == p + 10 + strcspn(p + 10, "? \r") && strchr(" \r", end[2])
+               ? end
+               : NULL;
+}
+
 /* Up to the next line end that no blank follows: unfolded, its encoded-words read. */
 static const char *read_header(const char *p, struct buf *out)
 {
@@ -149,15 +162,15 @@ static const char *read_header(const char *p, struct buf *out)
 
     while (*p != '\r' || p[2] == ' ') {
         size_t blanks = strspn(p, " \r\n");
-        bool word = !strncmp(p + blanks, "=?UTF-8?B?", 10);
-        const char *end = word ? strstr(p + blanks + 10, "?=") : NULL;
+        const char *end = find_word(p + blanks, blanks > 0);
+        bool word = end != NULL;
 
         if (!word || !encoded) /* between two of them blanks are none */
             buf_adds(out, blanks ? " " : "");
         encoded = word;
         p += blanks;
         if (word) {
-            PROMISE(end && end + 2 - p <= 75);
+            PROMISE(end + 2 - p <= 75);
             read_base64(p + 10, (size_t)(end - p - 10), out);
             p = end + 2;
         } else if (!blanks) {

@@ -128,7 +128,7 @@ size_t stream_backlog(const struct stream *s)
 
 void stream_start_tls(struct stream *s, struct tls *tls, const char *host)
 {
-    PROMISE(tls && host && !s->tls && !s->closed);
+    PROMISE(tls && host && !s->tls && !s->shaking && !s->closed);
     s->shaking = true;
 }
 

@@ -555,10 +555,10 @@ static void test_users(void **state)
 static void test_webhook_states(void **state)
 {
     static const char good[] = "{\"webhook\":{\"status\":\"active\"}}";
-    static const char *const bad[] = {"{\"webhook\":{}}", "{\"webhook\":null}", "[]",
-                                      "",
-                                      "{\"webhook\":{\"status\":"
-                                      "\"a status that is longer than any of them\"}}"};
+    static const char *const bad[] = {
+        "{\"webhook\":{}}", "{\"webhook\":null}", "[]", "",
+        ("{\"webhook\":{\"status\":"
+         "\"a status that is longer than any of them\"}}")};
     char status[ZENDESK_WORD_MAX] = "untouched";
     struct err e;
 
