@@ -74,6 +74,46 @@ def test_each_program_does_its_work(redis, start_webhook, start_worker, ctl, ctl
     assert redis.client.execute_command("ACL", "LOG") == []
 
 
+SCRIPTS = os.path.join(HERE, "..", "..", "common", "lua")
+OPERATORS = {"submit", "requeue", "discard", "pause", "forget", "fsck"}
+
+
+def commands_of(script):
+    """Each command in a script and in the parts that it is put together from."""
+    with open(os.path.join(SCRIPTS, script + ".lua"), encoding="utf-8") as f:
+        text = f.read()
+    found = set(re.findall(r"call\('([A-Z]+)'", text))
+    uses = re.match(r"-- uses: (.*)", text)
+    for part in uses.group(1).split() if uses else ():
+        found |= commands_of(part + ".inc")
+    return found
+
+
+@pytest.mark.parametrize("user", ["worker", "ctl"])
+def test_a_user_may_do_all_that_is_in_its_scripts(user):
+    """Also what is done once a year, when a mail server refuses us or a job is late."""
+    with open(SHIPPED, encoding="ascii") as f:
+        (line,) = re.findall(rf"^user {user} .*", f.read(), flags=re.M)
+    allowed = {word[1:].split("|")[0].upper() for word in line.split() if word[0] == "+"}
+    scripts = {name[:-4] for name in os.listdir(SCRIPTS) if name.endswith(".lua")}
+    scripts = {s for s in scripts if not s.endswith(".inc") and (user == "ctl" or s not in OPERATORS)}
+    missing = {s: commands_of(s) - allowed for s in scripts}
+    assert len(scripts) > 15 and not {s: m for s, m in missing.items() if m}
+
+
+def test_a_worker_says_that_it_is_shut_out_and_late(redis, start_worker, queue, smtp, slack, gitlab,
+                                                   until):
+    """Lanes and late jobs need more of Redis than a job that goes well."""
+    smtp.down()
+    start_worker(STOPGAP_REDIS_URL=url_of(redis, "worker"), STOPGAP_LATE_AFTER="100ms",
+                 STOPGAP_SLACK_WEBHOOK_URL=slack.url)
+    for n in range(1, 7):
+        queue.push(ticket_id=n)
+    until(lambda: redis.client.hget(P + "lane:smtp", "since_ms"), "the lane is closed to all")
+    until(lambda: slack.messages and gitlab.issues("[Failed]"), "people hear of it")
+    assert redis.client.execute_command("ACL", "LOG") == []
+
+
 # What somebody who has the receiver's password would try.
 REFUSED = [
     ("HGETALL", P + "job:0123456789abcdefghjkmnpqrs"), ("HGET", P + "job:x", "lic"),
