@@ -379,7 +379,7 @@ def test_what_was_changed_is_not_mailed(queue, start_worker, smtp, gitlab, ctl, 
     record = queue.job(job_id)
     assert (record["err_class"], record["err_step"]) == ("bug", "email")
     assert "changed in Redis" in record["err_text"]
-    assert worker.lines(event="step", step="email", level="error")
+    worker.wait_for(event="step", step="email", level="error")
     assert len(smtp.mails_to("c1@example.com")) == 1
     until(lambda: gitlab.issues("[Failed]", job_id), "reported")
     (issue,) = gitlab.issues("[Failed]", job_id)
