@@ -164,6 +164,10 @@ static void check_signs(struct license_key *k)
     PROMISE(!license_sign(k, &c, &text, &e));
     PROMISE(!license_verify(half, text.data, text.len, &back, &e));
     PROMISE(!strcmp(back.email, c.email) && back.expires_ms == c.expires_ms);
+    PROMISE(!license_recheck(half, license_key_format(k), text.data, &back, &e));
+    back.users++; /* as a record that was altered says it */
+    PROMISE(license_recheck(half, license_key_format(k), text.data, &back, &e));
+    PROMISE(e.class == ERR_PERMANENT);
     PROMISE(license_time_state(&back, NOW) == 0);
     PROMISE(license_time_state(&back, back.expires_ms) == 1);
     PROMISE(license_time_state(&back, back.starts_ms - 1) == -1);
@@ -255,8 +259,29 @@ static void on_text(const char *bytes, size_t len)
     free(text);
 }
 
+/* A record's license, whatever is in the record: a license alone, or nothing; and of a
+ * key that is ours one that holds. */
+static void recheck(const struct license_key *k, const char *text)
+{
+    struct license_claims said = {.users = 25}, read;
+    struct err e = {.class = ERR_NONE};
+
+    if (!license_recheck(k, license_key_format(k), text, &said, &e))
+        PROMISE(!strncmp(text, "-----", 5) && text_tame(text, strlen(text), "\n"));
+    else
+        PROMISE(e.class == ERR_PERMANENT && text_line(e.text));
+    (void)snprintf(said.key_id, sizeof said.key_id, "%s", license_key_id(k));
+    if (!license_recheck(k, license_key_format(k), text, &said, &e))
+        PROMISE(!license_verify(k, text, strlen(text), &read, &e));
+}
+
 static void on_license(const char *bytes, size_t len)
 {
+    char *text = mem_dup(bytes, len);
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        recheck(keys[i], text);
+    free(text);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         struct err e = {.class = ERR_NONE};
         struct license_claims c;
