@@ -42,6 +42,7 @@ local function mask_all()
   return n
 end
 
+if doing then shrink() end
 if id == '' then
   local n = mask_all()
   if doing and n > 0 then audit(who, from, 'forget', '-', n .. ' lines masked') end
@@ -53,7 +54,6 @@ if (tonumber(f.v) or math.huge) > tonumber(ARGV[5]) then return {'NEWER'} end
 if f.state ~= 'done' and f.state ~= 'failed' then return {'STATE', f.state} end
 if call('ZSCORE', P .. 'follow', 'report ' .. id) then return {'REPORT'} end
 if not doing then return {'OK'} end
-shrink()
 call('SET', P .. 'forgotten:' .. id, stamp, 'PX', keep())
 remove(id, true)
 call('SET', P .. 'view:' .. id, cjson.encode({job_id = id, status = f.state}), 'PX', keep())

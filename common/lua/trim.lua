@@ -1,6 +1,7 @@
 -- uses: prelude remove
 -- ARGV retention_ms -> {how many jobs were removed, with everything of theirs, and audit
 -- lines}
+shrink()
 local n = 0
 for _, set in ipairs({'done', 'failed'}) do
   local old = call('ZRANGEBYSCORE', P .. set, '-inf', int(now - tonumber(ARGV[1])), 'LIMIT',

@@ -919,6 +919,26 @@ def test_full_redis_lets_work_end(q):
     assert q.run("trim", RETENTION) == [0]
 
 
+def test_full_redis_is_freed_of_what_is_old(q):
+    """Also where the first to go is one that shares an issue, which learns of it."""
+    old = q.job("old", "failed", at=-RETENTION - 1000, report_shared="s")
+    q.redis.hset(q.key("shared:s"), "ids", old)
+    q.redis.expire(q.key("shared:s"), 100)
+    q.load("trim")
+    q.redis.config_set("maxmemory", 1)
+    assert q.run("trim", RETENTION) == [1]
+    assert not q.redis.exists(q.key("job:" + old))
+
+
+def test_full_redis_lets_words_be_masked(q):
+    q.redis.rpush(q.key("audit"), f"{q.now()}\top\tdesk\tpause\t-\task nina@a.example")
+    q.redis.pexpire(q.key("audit"), RETENTION)
+    q.load("forget")
+    q.redis.config_set("maxmemory", 1)
+    assert q.run("forget", "", 1, "op", "desk", 1, "", "nina@a.example") == ["OK", "1"]
+    assert "nina" not in str(q.redis.lrange(q.key("audit"), 0, -1))
+
+
 # ---- depth ----
 
 def test_depth_counts_and_changes_nothing(q):
