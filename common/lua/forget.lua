@@ -8,15 +8,26 @@
 -- a replay makes no second license. Nothing of it is made from an address or a ticket.
 local id, doing, who, from = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4]
 
+-- Not the end or the start of a longer one: as forget_needle.c has it.
+local function stands_alone(text, first, last)
+  local before, after = string.sub(text, first-1, first-1), string.sub(text, last+1, last+2)
+  if before == "'" then return string.sub(after, 1, 1) == "'" end
+  return not string.find(before, '[%w.!#$%%&*+%-?^_{|}~]') and not string.find(after, '^[%w_-]')
+    and not string.find(after, '^%.%w')
+end
+
 local function masked_words(text)
-  local out = text
+  local out, low = text, string.lower(text)
   for i = 7, #ARGV do
     local at = 1
     while true do
-      local first, last = string.find(string.lower(out), ARGV[i], at, true)
+      local first, last = string.find(low, ARGV[i], at, true)
       if not first then break end
-      out = string.sub(out, 1, first-1) .. '***' .. string.sub(out, last+1)
-      at = first + 3
+      at = first + 1
+      if stands_alone(out, first, last) then
+        out = string.sub(out, 1, first-1) .. '***' .. string.sub(out, last+1)
+        low, at = string.lower(out), first + 3
+      end
     end
   end
   return out ~= text and out

@@ -128,6 +128,16 @@ static void check_stored(const char *bytes, size_t len)
     buf_done(&json);
 }
 
+/* Of one that is refused the parts that are good are kept, and come back. */
+static void check_kept(const struct request *r)
+{
+    struct buf json;
+
+    buf_init(&json, 1 << 20);
+    check_durable(r, &json);
+    buf_done(&json);
+}
+
 /* Nothing but slices of the text, one behind the other. */
 static void check_keys(const char *bytes, size_t len)
 {
@@ -160,6 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_good(&r, &rules[i]);
         } else {
             check_faults(&faults);
+            check_kept(&r);
         }
         buf_done(&faults);
     }

@@ -523,6 +523,20 @@ def test_words_that_name_somebody(q):
     assert forget(q, "", 1, "", *names) == (["OK", "0"], {})
 
 
+@pytest.mark.parametrize("words,left", [
+    ("ask nina@a.example.", "ask ***."), ("'nina@a.example'", "'***'"),
+    ("<Nina@A.example>nina%40a.example", "<***>***"),
+    ("xnina@a.example x.nina@a.example o'nina@a.example 2+nina@a.example", None),
+    ("nina@a.example.org nina@a.example2 nina@a.example-x", None),
+    ("xnina@a.example, nina@a.example", "xnina@a.example, ***"),
+])
+def test_words_that_name_another_are_left(q, words, left):
+    q.redis.set(q.key("paused"), words)
+    answer, _ = forget(q, "", 1, "", "nina@a.example", "nina%40a.example")
+    assert answer == ["OK", "1" if left else "0"]
+    assert q.redis.get(q.key("paused")) == (left or words)
+
+
 # ---- what goes onto the list and holds it ----
 
 def test_submit(q):
