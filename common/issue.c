@@ -292,7 +292,7 @@ static void add_raw(struct buf *out, const struct job *j)
     add_heading(out, "The request as it came");
     if (j->raw_len > RAW_SHOWN)
         buf_addf(out, "The first %d of %zu bytes; all of them are in the job.\n\n",
-                 RAW_SHOWN, j->raw_len);
+                 RAW_SHOWN, job_raw_total(j));
     markdown_fence_bytes(out, j->raw, j->raw_len, RAW_SHOWN);
 }
 

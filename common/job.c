@@ -90,6 +90,13 @@ static bool read_raw(const struct column *c, const char *value, size_t len,
     return true;
 }
 
+size_t job_raw_total(const struct job *j)
+{
+    bool cut = j->raw_len > REQUEST_MAX_BYTES && j->raw_bytes > (int64_t)j->raw_len;
+
+    return cut ? (size_t)j->raw_bytes : j->raw_len;
+}
+
 static bool read_state(const struct column *c, const char *value, size_t len,
                        struct job *j)
 {
@@ -211,10 +218,11 @@ static bool read_error_text(const struct column *c, const char *value, size_t le
 /* The fields of the hash `job:<id>`. Times are milliseconds since 1970, by Redis's
  * clock. A field may be added; what one means may change only with JOB_VERSION. */
 static const struct column columns[] = {
-    {"v", read_int, AT(version)},    /* its form: JOB_VERSION; required */
-    {"state", read_state, 0, 0},     /* job_state_name; required */
-    {"raw", read_raw, 0, 0},         /* the request's bytes as they came */
-    {"clash", read_text, AT(clash)}, /* id of the job that has this entry's id */
+    {"v", read_int, AT(version)},           /* its form: JOB_VERSION; required */
+    {"state", read_state, 0, 0},            /* job_state_name; required */
+    {"raw", read_raw, 0, 0},                /* the request's bytes as they came */
+    {"raw_bytes", read_int, AT(raw_bytes)}, /* in replies: all, where `raw` is cut */
+    {"clash", read_text, AT(clash)},        /* id of the job that has this entry's id */
     {"accepted_ms", read_int, AT(accepted_ms)}, /* taken off the inbox */
     {"started_ms", read_int, AT(started_ms)},   /* last claimed */
     {"ended_ms", read_int, AT(ended_ms)},       /* done or failed */

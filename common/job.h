@@ -56,6 +56,7 @@ struct job {
     enum job_state state;
     char *raw; /* the bytes as they came, owned; may hold NULs */
     size_t raw_len;
+    int64_t raw_bytes; /* with job_raw_total */
     char *clash; /* id of a job that has this entry's id with other bytes, or NULL */
 
     int64_t accepted_ms;
@@ -147,6 +148,10 @@ enum job_step job_step_parse(const char *name); /* STEP_COUNT: none */
 
 /* True if text has the form of a job id. */
 bool job_id_valid(const char *text);
+
+/* How long the request is; at least raw_len, which may be less of one that is over
+ * REQUEST_MAX_BYTES. */
+size_t job_raw_total(const struct job *j);
 
 /* A fresh random id (26 characters of [0-9a-z], 128 random bits). */
 void job_id_make(char out[static JOB_ID_LEN + 1]);

@@ -24,7 +24,7 @@ struct redis_script {
 };
 
 #define REDIS_REPLY_MAX                                                                \
-    ((size_t)64 << 20) /* jobs come by the dozen, as large as asked */
+    ((size_t)64 << 20) /* a thousand jobs at once, each with its request */
 
 struct redis_options {
     struct uv_loop_s *loop;

@@ -42,8 +42,9 @@ struct request {
  * (20 of each kind, the rest is counted; 32 KiB hold all that can come). Foreign text
  * in them is short, printable UTF-8. Returns 0, or -1 when there was any fault, also
  * one that the buffer had no room for; then *out still holds what was readable (for the
- * failure issue's title). Bytes over REQUEST_MAX_BYTES, not UTF-8, not JSON, not an
- * object: one fault that says where (byte offset) and why. */
+ * failure issue's title). More than REQUEST_MAX_BYTES (they are not read, only
+ * counted), not UTF-8, not JSON, not an object: one fault that says where (byte offset)
+ * and why. */
 int request_parse(const char *raw, size_t len, const struct request_rules *rules,
                   struct request *out, struct buf *faults) MUST_CHECK;
 

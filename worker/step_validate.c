@@ -36,8 +36,8 @@ static int read_request(const struct task *t, bool lifted, struct request *out,
 {
     const struct request_rules rules = rules_of(t, lifted);
 
-    return request_parse(t->job.raw ? t->job.raw : "", t->job.raw_len, &rules, out,
-                         faults);
+    return request_parse(t->job.raw ? t->job.raw : "", job_raw_total(&t->job), &rules,
+                         out, faults);
 }
 
 /* Nothing is wrong with it but that it asks for more than STOPGAP_MAX_USERS. */

@@ -19,7 +19,7 @@ local function give(m, kind, id, f)
   call('ZADD', P .. 'follow', hold, m)
   if not f[4] and not f[3] then call('HSET', r, 'i:report', stamp) end
   local solved = f[5] and call('HGET', job(f[5]), 'issue_url') or ''
-  local given = {kind, id, int(hold), f[3] or '', solved, call('HGETALL', r)}
+  local given = {kind, id, int(hold), f[3] or '', solved, hash(r)}
   if kind == 'shared' then
     local s = call('HMGET', r, 'since_ms', 'count', 'ids')
     call('HSET', r, 'taken', s[2])

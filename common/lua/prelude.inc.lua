@@ -26,6 +26,19 @@ local function read(key, names)
   for i, name in ipairs(names) do out[name] = values[i] end
   return out
 end
+-- A job's hash, as programs are given it. Of a request that is too long to be one they get
+-- the first part, and its length besides: a reply must not grow past what they read.
+local function hash(key)
+  local h = call('HGETALL', key)
+  for n = 1, #h, 2 do
+    local length = h[n] == 'raw' and #h[n+1] or 0
+    if length > 32768 then
+      h[n+1] = string.sub(h[n+1], 1, 32768)
+      h[#h+1], h[#h+2] = 'raw_bytes', int(length)
+    end
+  end
+  return h
+end
 -- What the last worker said of its settings; asked once a script.
 local said
 local function setting(name)

@@ -32,7 +32,7 @@ for i = 1, want do
   local id = call('LMOVE', from, P .. 'proc:' .. wid, 'RIGHT', 'LEFT')
   if not id then break end
   local j = job(id)
-  local record, at = call('HGETALL', j), {}
+  local record, at = hash(j), {}
   for n = 1, #record, 2 do at[record[n]] = n+1 end
   local function number(name) return tonumber(record[at[name] or 0]) end
   if not at.v then

@@ -50,7 +50,7 @@ local function give(id, f, what, since)
   end
   call('ZADD', set, hold, id)
   return id, int(hold), what, at, at ~= '' and f[tries] or '0', int(since),
-    call('HGETALL', job(id))
+    hash(job(id))
 end
 
 local out = {now, -1}

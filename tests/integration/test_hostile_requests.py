@@ -62,6 +62,26 @@ def test_bytes(queue, worker, gitlab, smtp, until):
     assert kept == sorted(BYTES)  # never dropped, byte for byte
 
 
+def test_more_than_a_reply_may_hold(queue, start_worker, gitlab, until, ctl):
+    """One entry alone, and two together; what comes behind them is served."""
+    worker = start_worker()
+    worker.allow("event=redis_down")
+    lengths = [34 << 20, 34 << 20, 66 << 20]
+    for length in lengths:
+        queue.push(raw=b"x" * length)
+    queue.push(ticket_id=99)
+    jobs = queue.settled(4, deadline=60)
+    failed = [i for i, r in jobs.items() if r["state"] == "failed"]
+    assert sorted(len(queue.raw(i)) for i in failed) == lengths  # kept whole
+    words = {jobs[i]["err_text"] for i in failed}
+    assert words == {f"request: {n} bytes long; at most 16384 are allowed" for n in lengths}
+    until(lambda: not queue.client.exists("stopgap:{licenses}:follow"), "all reported", 60)
+    text = "".join(i["description"] for i in gitlab.issues())
+    assert all(f"The first 4096 of {n} bytes" in text for n in lengths)
+    assert len(ctl.json("list")) == 4
+    assert ctl.json("show", min(failed, key=lambda i: len(queue.raw(i))))["error"]
+
+
 def test_fields(queue, worker, gitlab, smtp, until):
     for field, value in FIELDS:
         queue.push(raw=json.dumps({**GOOD, field: value}))
