@@ -20,6 +20,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #define TURNS 100
 #define CONNECTIONS 4
+#define TOKEN "t0ken-of-ours"
 
 enum {
     POST = 1,
@@ -113,7 +114,7 @@ static void check_sent(void)
         PROMISE(!(w.config & SECRET));
         bytes[n] = '\0';
         PROMISE(strstr(bytes, " /x HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"));
-        PROMISE(strstr(bytes, "\r\nX-Token: t\r\n"));
+        PROMISE(strstr(bytes, "\r\nX-Token: " TOKEN "\r\n"));
     }
 }
 
@@ -126,6 +127,8 @@ static void check_answer(const struct http_response *r)
     PROMISE(r->body_len <= HTTP_BODY_MAX && !r->body[r->body_len]);
     PROMISE(r->retry_after_ms >= 0 && r->retry_after_ms <= 86400000);
     PROMISE(r->next_page >= 0 && r->next_page < 1000000);
+    PROMISE(!memmem(r->body, r->body_len, TOKEN, strlen(TOKEN)));
+    PROMISE(!strstr(r->location, TOKEN));
     PROMISE(r->location && !strpbrk(r->location, "\r\n"));
 }
 
@@ -160,7 +163,7 @@ static void turn(int *done, int turns)
 
 static struct http_op *ask(int *done)
 {
-    static const char *const headers[] = {"X-Token: t", NULL};
+    static const char *const headers[] = {"X-Token: " TOKEN, NULL};
     const struct http_request r = {
         .method = w.config & POST  ? "POST"
                   : w.config & PUT ? "PUT"
@@ -170,6 +173,7 @@ static struct http_op *ask(int *done)
         .body = w.config & (POST | PUT) ? "{}" : NULL,
         .body_len = w.config & (POST | PUT) ? 2 : 0,
         .timeout_ms = 5000,
+        .hide = {TOKEN},
         .secret = w.config & SECRET,
     };
 
