@@ -15,7 +15,9 @@
 #define URL_MAX 8192
 #define HEADER_MAX 16384
 #define AUTH_NAME "Authorization: Basic "
-#define NOTE_PAGES_MAX 10 /* of a hundred comments */
+#define NOTE_PAGE 100      /* comments; ten, then one, where an answer is too long */
+#define NOTE_LOOK_MAX 1000 /* comments */
+#define NOTE_PAGES_MAX 50
 
 struct zendesk {
     struct http *http;
@@ -32,7 +34,8 @@ struct question {
     char *invocation_id;
     char *marker;
     char *after; /* cursor of the page that comes */
-    int pages;
+    int pages, page_size;
+    int looked; /* through so many comments */
     int64_t ticket_id;
     void *out;
     zendesk_fn fn;
@@ -109,6 +112,11 @@ static void on_answer(void *arg, const struct http_response *r)
     struct question *q = arg;
     struct err e = {.class = ERR_NONE};
 
+    if (r->too_large && q->page_size > 1) {
+        q->page_size /= 10;
+        ask_page(q);
+        return;
+    }
     if (r->err.class != ERR_NONE) {
         e = r->err;
         (void)err_wrap(&e, "Zendesk");
@@ -283,7 +291,10 @@ static int read_comments(struct question *q, const struct http_response *r,
     if (zendesk_reply_comments(r->body, r->body_len, q->marker, &page, e))
         return -1;
     *(bool *)q->out = page.found;
-    mem_set(&q->after, !page.found && q->pages < NOTE_PAGES_MAX ? page.after : NULL);
+    q->looked += q->page_size;
+    if (page.found || q->looked >= NOTE_LOOK_MAX || q->pages >= NOTE_PAGES_MAX)
+        mem_set(&page.after, NULL);
+    mem_set(&q->after, page.after);
     free(page.after);
     return 0;
 }
@@ -294,9 +305,9 @@ static void ask_page(struct question *q)
 
     begin_url(q->z, &url);
     buf_addf(&url,
-             "/api/v2/tickets/%lld/comments.json?page%%5Bsize%%5D=100"
+             "/api/v2/tickets/%lld/comments.json?page%%5Bsize%%5D=%d"
              "&sort=-created_at",
-             (long long)q->ticket_id);
+             (long long)q->ticket_id, q->page_size);
     if (q->after) {
         buf_adds(&url, "&page%5Bafter%5D=");
         buf_add_percent(&url, q->after);
@@ -313,6 +324,7 @@ void zendesk_find_note(struct zendesk *z, int64_t ticket_id, const char *marker,
     *q = (struct question){.read = read_comments,
                            .z = z,
                            .marker = mem_strdup(marker),
+                           .page_size = NOTE_PAGE,
                            .ticket_id = ticket_id,
                            .out = found,
                            .fn = fn,

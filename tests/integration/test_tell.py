@@ -208,6 +208,19 @@ def test_a_note_is_there_once(told_env, worker, queue, zendesk, ask, quiet, kind
     assert len(zendesk.notes(ticket)) == 1 and zendesk.tags(ticket) == ["license_sent"]
 
 
+def test_a_note_on_a_ticket_with_long_mails(told_env, worker, queue, zendesk, ask, quiet):
+    """A hundred of them are more than one answer may be."""
+    ticket = zendesk.mail_in()
+    zendesk.state.tickets[ticket]["comments"] += [
+        {"id": 1000 + n, "author_id": 1, "public": True, "type": "Comment", "body": "x" * 20000,
+         "html_body": "x" * 20000, "created_at": "2026-01-01T00:00:00Z"} for n in range(200)]
+    zendesk.fail_next("lost_after", method="PUT", path="", times=2)
+    ask(ticket_id=ticket)
+    queue.settled(1)
+    quiet()
+    assert len(zendesk.notes(ticket)) == 1 and zendesk.tags(ticket) == ["license_sent"]
+
+
 def test_not_found_means_nothing_while_it_may_be_on_its_way(told_env, start_worker, queue,
                                                             zendesk, ask, until):
     start_worker(STOPGAP_ZENDESK_SETTLE="1h")
