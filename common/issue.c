@@ -161,12 +161,13 @@ static void add_sealed(struct buf *out, const struct job *j)
              j->id);
 }
 
-/* The license, and what to tell a customer who asks how to install it. */
+/* The license, and what to tell a customer who asks how to install it. Not what
+ * somebody has put in its place. */
 static void add_license(struct buf *out, const struct job *j)
 {
     if (j->sealed)
         add_sealed(out, j);
-    if (!j->license || !j->license[0])
+    if (!j->license || !j->license[0] || job_license_changed(j))
         return;
     add_heading(out, "How to install it, as the mail says");
     buf_addf(out, "%s\n\n", template_builtin_install(j->license_format));

@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 
-#include "seal.h"
-
 struct advice {
     const char *reason;
     const char *text;
@@ -73,10 +71,9 @@ static const struct advice advices[ERR_CLASS_COUNT] = {
                  "Please report it with the text above. " AGAIN, NULL, NULL, NULL},
 };
 
-static const struct advice broken_seal = {
-    .text =
-        "Its license, sealed in Redis, was changed or damaged there. Find out by what. "
-        "A new license is made, and mailed, by:",
+static const struct advice changed = {
+    .text = "Its license was changed or damaged in Redis. Find out by what. "
+            "A new license is made, and mailed, by:",
     .option = " --redo sign"};
 
 static const struct advice *advice_for(enum err_class class)
@@ -86,9 +83,7 @@ static const struct advice *advice_for(enum err_class class)
 
 static const struct advice *advice_of(const struct job *j)
 {
-    if (j->error.class == ERR_BUG && j->error.code == SEAL_BROKEN)
-        return &broken_seal;
-    return advice_for(j->error.class);
+    return job_license_changed(j) ? &changed : advice_for(j->error.class);
 }
 
 const char *issue_advice_reason(enum err_class class)

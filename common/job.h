@@ -138,6 +138,10 @@ void job_seal_license(const struct job *j, const struct seal *s, const char *que
 int job_open_license(struct job *j, const struct seal *s, const char *queue,
                      struct err *e);
 
+/* It failed since what stands in Redis is not the license that was signed: only a new
+ * one helps. */
+bool job_license_changed(const struct job *j);
+
 /* Frees what it owns; a zeroed job is fine; leaves it zeroed. */
 void job_done(struct job *j);
 

@@ -1,5 +1,5 @@
-/* job_seal: a record's license as it stands in Redis when seal keys are set; see job.h.
- */
+/* job_seal: a record's license as it stands in Redis: sealed, when seal keys are set,
+ * or changed by somebody; see job.h. */
 #include "job.h"
 
 #include <stdlib.h>
@@ -36,4 +36,10 @@ int job_open_license(struct job *j, const struct seal *s, const char *queue,
     j->license = text;
     j->sealed = NULL;
     return 0;
+}
+
+bool job_license_changed(const struct job *j)
+{
+    return (j->error.class == ERR_BUG && j->error.code == SEAL_BROKEN) ||
+           (j->error.class == ERR_PERMANENT && j->error.code == LICENSE_CHANGED);
 }

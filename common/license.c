@@ -278,17 +278,19 @@ int license_recheck(const struct license_key *k, const char *format, const char 
     struct license_claims read;
 
     if (!is_bare(license_format_named(format), text))
-        return err_set(e, ERR_PERMANENT, 0, "the record's license has not its form");
+        return err_set(e, ERR_PERMANENT, LICENSE_CHANGED,
+                       "the record's license has not its form");
     if (strcmp(said->key_id, k->id) != 0)
         return 0;
     if (license_verify(k, text, strlen(text), &read, e) != 0) {
         e->class = ERR_PERMANENT;
+        e->code = LICENSE_CHANGED;
         return err_wrap(e, "the record's license does not hold");
     }
     if (strcmp(read.id, said->id) != 0 || strcmp(read.email, said->email) != 0 ||
         read.users != said->users || read.ticket_id != said->ticket_id ||
         read.expires_ms != said->expires_ms)
-        return err_set(e, ERR_PERMANENT, 0,
+        return err_set(e, ERR_PERMANENT, LICENSE_CHANGED,
                        "the record's license is another than the record says");
     return 0;
 }

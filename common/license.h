@@ -103,7 +103,8 @@ int license_verify(const struct license_key *k, const char *text, size_t len,
  * the key that the record names (said->key_id) if that is k, a signature that holds and
  * the record's id, address, users, ticket and end. What another key signed, before a
  * change of keys, is taken if it has the form alone. format: the record's.
- * ERR_PERMANENT says what is wrong. */
+ * ERR_PERMANENT with code LICENSE_CHANGED says what is wrong. */
+#define LICENSE_CHANGED (-1)
 int license_recheck(const struct license_key *k, const char *format, const char *text,
                     const struct license_claims *said, struct err *e) MUST_CHECK;
 

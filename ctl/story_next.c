@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "issue_advice.h"
-#include "seal.h"
 #include "story.h"
 #include "when.h"
 
@@ -60,7 +59,7 @@ size_t story_next(const struct job *j, int64_t now_ms,
             "its license was signed more than a day ago: this makes a new one");
     else if (j->state == JOB_DELAYED)
         put(&out[0], j, "", "to try it now");
-    else if (j->has_error && j->error.code == SEAL_BROKEN)
+    else if (job_license_changed(j))
         put(&out[0], j, " --redo sign",
             "its license was changed in Redis: this makes and mails a new one");
     else

@@ -51,7 +51,7 @@ def flipped(text):
     lambda r: {"req": json.dumps({**json.loads(r["req"]), "users": 100000})},
 ], ids=["text", "before", "after", "within", "empty", "cut", "flipped", "twice", "another-key",
         "other-format", "only-format", "id", "end", "address", "users"])
-def test_a_changed_license_is_not_mailed(queue, smtp, ctl, waiting, change):
+def test_a_changed_license_is_not_mailed(queue, smtp, gitlab, ctl, waiting, until, change):
     job_id, record = waiting
     sent = len(smtp.mails)
     ended = again(queue, job_id, **change(record))
@@ -59,8 +59,13 @@ def test_a_changed_license_is_not_mailed(queue, smtp, ctl, waiting, change):
     assert "somebody wrote to it in Redis" in ended["err_text"]
     assert "--redo sign" in ended["err_text"]
     assert len(smtp.mails) == sent
+    command = f"requeue {job_id} --redo sign"
+    issue = until(lambda: gitlab.issues("[Failed]", f"Job: {job_id}"), "its failure issue")[0]
+    assert f"\nstopgapctl {command}\n" in issue["description"]
+    assert "evil.example" not in issue["description"] and "BEGIN STOPGAP" not in issue["description"]
+    assert ctl.show(job_id)["next"][0]["command"] == "stopgapctl " + command
     queue.client.hset(PREFIX + "job:" + job_id, mapping=record | {"state": "failed"})
-    ctl.run("requeue", job_id, "--redo", "sign")
+    ctl.run(*command.split())
     queue.settled(1)
     assert queue.job(job_id)["state"] == "done"
 
