@@ -63,6 +63,13 @@ static int note_refused(int ok, X509_STORE_CTX *store)
     return ok;
 }
 
+/* A system may ask for more. */
+static void demand_strength(SSL_CTX *ctx)
+{
+    if (SSL_CTX_get_security_level(ctx) < SECURITY_LEVEL)
+        SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
+}
+
 struct tls *tls_new(const char *ca_file, struct err *e)
 {
     struct tls *t = mem_new(1, sizeof *t);
@@ -74,7 +81,7 @@ struct tls *tls_new(const char *ca_file, struct err *e)
         (void)err_set(e, ERR_BUG, 0, "OpenSSL cannot be set up: %s", queued_reason());
         goto out;
     }
-    SSL_CTX_set_security_level(t->ctx, SECURITY_LEVEL);
+    demand_strength(t->ctx);
     SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, note_refused);
     SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -135,7 +142,7 @@ int tls_demand(void *ssl_ctx, const char *host)
     char *name = without_dot(host);
     bool is_name, good = demand(SSL_CTX_get0_param(ssl_ctx), name, &is_name);
 
-    SSL_CTX_set_security_level(ssl_ctx, SECURITY_LEVEL);
+    demand_strength(ssl_ctx);
     ERR_clear_error();
     free(name);
     return good ? 0 : -1;

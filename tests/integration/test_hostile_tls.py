@@ -160,6 +160,27 @@ def test_by_address(peers, context_now, authority):
         assert server.heard.count(b"\r\n") == (2 if peer == "smtp" else 0)
 
 
+STRICT = """openssl_conf = top
+[top]
+ssl_conf = ssl
+[ssl]
+system_default = all
+[all]
+CipherString = DEFAULT@SECLEVEL=3
+"""
+
+
+def test_a_system_that_asks_for_more_is_obeyed(peers, context_now, authority, tmp_path):
+    """128 bits: RSA of 3072 and up."""
+    strict = tmp_path / "openssl.cnf"
+    strict.write_text(STRICT)
+    show(peers, context_now, authority.context(key=("rsa:2048",)))
+    words = told(Ctl(settings(peers, authority, "127.0.0.1") | {"OPENSSL_CONF": str(strict)}))
+    for peer, server in peers.items():
+        assert "refused: EE certificate key too weak" in words[peer], (peer, words[peer])
+        assert server.heard.count(b"\r\n") == (2 if peer == "smtp" else 0)
+
+
 BEFORE_TLS = {
     "redis": b"+OK\r\n+OK\r\n+PONG\r\n" * 20,
     "smtp": b"250-evil\r\n250 AUTH LOGIN\r\n235 come in\r\n250 fine\r\n",
