@@ -19,6 +19,7 @@
 #define RETRY_CAP_MS 5000
 #define SENTINEL_TIMEOUT_MS 1000
 #define HOST_MAX 253
+#define TELLING 16 /* characters of a password that no other text has by chance */
 
 struct redis {
     struct redis_options o;
@@ -109,14 +110,22 @@ static bool refused(struct redis *r, const struct err *e, const char *what)
     return true;
 }
 
-/* A server without AUTH, or with another name for it, says the whole command again. */
+/* Also where its end was cut off. */
+static bool repeats(const char *text, const struct secret *password)
+{
+    size_t len = password->len < TELLING ? password->len : TELLING;
+
+    return memmem(text, strlen(text), password->data, len);
+}
+
+/* A server without AUTH, or with another name for it, says the command again. */
 static void on_auth(void *arg, const struct redisReply *reply, const struct err *e)
 {
     struct redis *r = arg;
     struct err why = *e;
 
     (void)reply;
-    if (strstr(e->text, r->o.url->password.data))
+    if (repeats(e->text, &r->o.url->password))
         (void)err_set(&why, e->class, e->code,
                       "Redis: (words that repeat the password)");
     (void)refused(r, &why, "AUTH");

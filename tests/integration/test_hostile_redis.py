@@ -86,6 +86,17 @@ def test_greetings(hostile):
         assert not [c for c in (PASSWORD, "\x1b", "\x07", "\u202e") if c in done.err], (name, done.err)
 
 
+def test_a_password_that_is_repeated_in_part(hostile):
+    """Of what it does not know, Redis says 128 bytes."""
+    password = "0123456789abcdef" * 16
+    hostile.serve = says(f"-ERR unknown command 'AUTH', with args beginning with: 'u' "
+                         f"'{password[:120]}' \r\n".encode())
+    url = hostile.url("redis", f"u:{password}@127.0.0.1")
+    done = Ctl({"STOPGAP_REDIS_URL": url}).run("stats", status=1)
+    assert "AUTH: Redis: (words that repeat the password)" in done.err
+    assert password[:20] not in done.err
+
+
 @pytest.mark.parametrize("word", ["MOVED", "ASK"])
 @pytest.mark.parametrize("at", [b"AUTH", b"PING", b"SCRIPT"])
 def test_led_elsewhere(hostile, elsewhere, word, at):
