@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import redis as redis_client
 from testenv import logfmt
 
 GOOD = {"ticket_id": 1, "email": "a@example.com", "users": 1, "requested_by": "x"}
@@ -80,6 +81,16 @@ def test_more_than_a_reply_may_hold(queue, start_worker, gitlab, until, ctl):
     assert all(f"The first 4096 of {n} bytes" in text for n in lengths)
     assert len(ctl.json("list")) == 4
     assert ctl.json("show", min(failed, key=lambda i: len(queue.raw(i))))["error"]
+
+
+@pytest.mark.parametrize("redis_config", [("--proto-max-bulk-len", "1mb")])
+def test_redis_itself_takes_no_more_than_any_request_needs(redis_config, queue, worker, ctl):
+    """As docs/install.md sets it up; all that our programs send is shorter."""
+    with pytest.raises(redis_client.RedisError):
+        queue.push(raw=b"x" * (2 << 20))
+    queue.push()
+    queue.settled(1)
+    assert queue.only("done") and ctl.run("fsck")
 
 
 def test_fields(queue, worker, gitlab, smtp, until):
