@@ -154,6 +154,37 @@ static void test_every_field(void **state)
     job_done(&j); /* a zeroed one is fine */
 }
 
+/* Somebody who can write to Redis says what length he likes: it counts only for a text
+ * that is not read any more. */
+static void test_how_long_the_request_is(void **state)
+{
+    static const struct {
+        size_t here;
+        const char *said;
+        size_t total;
+    } rows[] = {{3, "100", 3},
+                {REQUEST_MAX_BYTES, "99999", REQUEST_MAX_BYTES},
+                {REQUEST_MAX_BYTES + 1, "99999", 99999},
+                {REQUEST_MAX_BYTES + 1, "5", REQUEST_MAX_BYTES + 1}};
+    char *text = mem_new(REQUEST_MAX_BYTES + 2, 1);
+    struct job j;
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct job_field fields[] = {
+            F("v", "1"),
+            F("state", "queued"),
+            {"raw", text, rows[i].here},
+            {"raw_bytes", rows[i].said, strlen(rows[i].said)}};
+
+        assert_int_equal(job_decode(&j, ID, fields, ARRAY_LEN(fields), &e), 0);
+        assert_int_equal(job_raw_total(&j), rows[i].total);
+        job_done(&j);
+    }
+    free(text);
+}
+
 static void test_request_is_read(void **state)
 {
     struct request r = {.ticket_id = 42, .users = 150};
@@ -389,6 +420,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field),
+        cmocka_unit_test(test_how_long_the_request_is),
         cmocka_unit_test(test_request_is_read),
         cmocka_unit_test(test_validated_without_a_whole_request),
         cmocka_unit_test(test_least_record),
