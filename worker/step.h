@@ -18,8 +18,8 @@ enum outcome step_close(struct task *t);
  */
 void step_sign_caps(struct task *t);
 
-/* Whether a license that comes from the record may be mailed: -1 with t->err when it is
- * not what was signed. One that this task signed is not looked at again. */
+/* Whether a license that comes from the record may be mailed or shown: -1 with t->err
+ * when it is not what was signed. One that this task signed is not looked at again. */
 int step_sign_recheck(struct task *t);
 
 /* Ends the SMTP operation under way, if any, for a task that is about to end. */

@@ -163,5 +163,7 @@ static enum outcome find_or_create(struct task *t)
 
 enum outcome step_record(struct task *t)
 {
+    if (step_sign_recheck(t)) /* a copy of it stands in the issue */
+        return OUTCOME_FAILED;
     return task_lane(t, &t->worker->gitlab_lane, find_or_create);
 }

@@ -147,7 +147,7 @@ int step_sign_recheck(struct task *t)
     if (license_recheck(t->worker->key, j->license_format, j->license ? j->license : "",
                         &said, &t->err))
         return err_wrap(&t->err,
-                        "not mailed; somebody wrote to it in Redis: `stopgapctl "
+                        "not used; somebody wrote to it in Redis: `stopgapctl "
                         "requeue %s --redo sign` makes a new one",
                         j->id);
     return 0;

@@ -70,6 +70,25 @@ def test_a_changed_license_is_not_mailed(queue, smtp, gitlab, ctl, waiting, unti
     assert queue.job(job_id)["state"] == "done"
 
 
+def test_a_changed_license_is_not_recorded(queue, start_worker, smtp, gitlab, ctl):
+    """After its mail, too: what is in the issue is what the customer got."""
+    start_worker()
+    gitlab.fail_next("answer", status=422, body={"message": {"title": ["is invalid"]}})
+    queue.push()
+    (job_id,) = queue.settled(1)
+    lic = queue.job(job_id)["lic"]
+    queue.client.hset(PREFIX + "job:" + job_id, "lic", lic + PHISH)
+    ctl.run("requeue", job_id)
+    ended = queue.settled(1)[job_id]
+    assert (ended["state"], ended["err_step"]) == ("failed", "record")
+    assert "somebody wrote to it in Redis" in ended["err_text"]
+    assert not gitlab.issues("[Success]") and not gitlab.issues("", PHISH.strip())
+    queue.client.hset(PREFIX + "job:" + job_id, "lic", lic)
+    ctl.run("requeue", job_id)
+    assert queue.settled(1)[job_id]["state"] == "done"
+    assert len(smtp.mails_to("customer@example.com")) == 1
+
+
 @pytest.mark.parametrize("req", [
     {"email": "customer@example.com\r\nRCPT TO:<thief@example.com>"},
     {"email": "customer@example.com>\r\nBcc: thief@example.com"},
