@@ -35,11 +35,15 @@ COLUMNS = (
     ("syscalls", "syscalls/job", "%.1f"),
     ("rss_mb", "peak RSS MB", "%.1f"),
     ("private_mb", "private MB", "%.1f"),
+    ("written_mb", "of it written MB", "%.1f"),
     ("mail_p50_ms", "push to mail p50 ms", "%.2f"),
     ("mail_p99_ms", "p99", "%.2f"),
     ("closed_p50_ms", "push to closed p50 ms", "%.2f"),
     ("closed_p99_ms", "p99", "%.2f"),
     ("idle_cpu_percent", "idle CPU %", "%.4f"),
+    ("idle_rss_mb", "idle RSS MB (its peak)", "%.1f"),
+    ("idle_private_mb", "idle private MB", "%.1f"),
+    ("idle_written_mb", "of it written MB", "%.1f"),
     ("idle_commands_per_s", "idle Redis commands/s", "%.2f"),
     ("stall_ms", "longest turn ms", "%.0f"),
     ("backlog_worker_cpu_ms", "with a backlog: worker CPU ms/job", "%.3f"),
@@ -63,12 +67,14 @@ def cpu_s(pid):
 
 
 def memory_mb(pid):
-    """Peak RSS, and what is the process's own now."""
+    """Peak RSS; what is only the process's now; and what of that it wrote itself: the rest
+    are pages of libraries that no other program has mapped at this moment."""
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-        own = sum(int(line.split()[1]) for line in f if line.startswith("Private_"))
-    return peak / 1024, own / 1024
+        private = {line.split()[0]: int(line.split()[1]) / 1024 for line in f
+                   if line.startswith("Private_")}
+    return peak / 1024, sum(private.values()), private["Private_Dirty:"]
 
 
 def percentile(values, p):
@@ -85,7 +91,10 @@ def wait_until(true, what, seconds=READY_S):
 
 
 class Setting:
-    """Redis, sinks and a worker of one build, in a folder of their own."""
+    """Redis, sinks and a worker of one build, in a folder of their own; pinned: the worker
+    has the first processor to itself."""
+
+    pinned = False
 
     def __init__(self, build, latency_ms, expected, env, workers=1):
         self.folder = tempfile.mkdtemp(prefix="stopgap-bench-")
@@ -100,6 +109,9 @@ class Setting:
             raise
 
     def _start(self, words, **options):
+        if self.pinned:
+            of_worker = words[0].endswith("stopgap-worker")
+            words = ["taskset", "-c", "0" if of_worker else f"1-{os.cpu_count() - 1}", *words]
         process = subprocess.Popen(words, **options)
         self.processes.append(process)
         return process
@@ -254,7 +266,7 @@ def throughput(build, latency_ms, count, env):
         s.wait_closed(count)
         worker, server = cpu_s(pid) - worker, cpu_s(s.redis.pid) - server
         scripts, calls = s.calls()
-        rss, private = memory_mb(pid)
+        rss, private, written = memory_mb(pid)
         beat = float(env.get("STOPGAP_LEASE", "10s").removesuffix("s")) / 5
         time.sleep(beat + 0.1)  # the next beat tells the longest turn
         stall = s.stall_ms()
@@ -263,7 +275,8 @@ def throughput(build, latency_ms, count, env):
         return {"jobs_per_s": rate(jobs),
                 "worker_cpu_ms": worker * 1000 / count, "redis_cpu_ms": server * 1000 / count,
                 "scripts": scripts / count, "calls": calls / count,
-                "rss_mb": rss, "private_mb": private, "stall_ms": stall}
+                "rss_mb": rss, "private_mb": private, "written_mb": written,
+                "stall_ms": stall}
     finally:
         s.close()
 
@@ -284,6 +297,7 @@ def trickle(build, latency_ms, env):
         worker, commands = cpu_s(pid), s.commands()
         time.sleep(IDLE_S)
         worker, commands = cpu_s(pid) - worker, s.commands() - commands
+        rss, private, written = memory_mb(pid)
         jobs = s.jobs()
         check(jobs, count)
         late = [n for n in jobs if n > TRICKLE_RATE]
@@ -293,7 +307,8 @@ def trickle(build, latency_ms, env):
                 "closed_p50_ms": percentile(closed, 50),
                 "closed_p99_ms": percentile(closed, 99),
                 "idle_cpu_percent": worker * 100 / IDLE_S,
-                "idle_commands_per_s": commands / IDLE_S}
+                "idle_commands_per_s": commands / IDLE_S, "idle_rss_mb": rss,
+                "idle_private_mb": private, "idle_written_mb": written}
     finally:
         s.close()
 
@@ -443,14 +458,20 @@ def main():
     parser.add_argument("--waiting", type=int, default=100, help="jobs, for the backlog")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="another setting of the worker")
+    parser.add_argument("--pin", action="store_true",
+                        help="the worker has the first processor to itself: its longest turn "
+                        "is then its own work, not a wait for a processor")
     parser.add_argument("--json", metavar="FILE", help="the figures for programs")
     args = parser.parse_args()
+    if args.pin and os.cpu_count() < 2:
+        parser.error("--pin needs a second processor")
     args.latency = [int(x) for x in args.latency.split(",")]
     args.parts = args.parts.split(",")
     jobs = {latency: 6000 if latency == 0 else 2000 for latency in args.latency}
     jobs.update({int(k): int(v) for k, v in
                  (pair.split("=") for pair in args.jobs.split(",") if pair)})
     args.jobs = jobs
+    Setting.pinned = args.pin
     results, both = run(args, dict(pair.split("=", 1) for pair in args.set))
     table(results)
     for name, found in both.items():
