@@ -21,7 +21,7 @@
 #define FIRST_RING 16
 #define KEEP_CAP 65536
 #define TURN_NS                                                                        \
-    2000000 /* of callbacks at a time; then the rest of the loop has a turn */
+    1000000 /* of callbacks at a time; then the rest of the loop has a turn */
 
 struct pending {
     redis_fn fn;
