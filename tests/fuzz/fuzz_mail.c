@@ -295,11 +295,23 @@ static void render(const struct mail *m, const struct templates *t,
     free(license);
 }
 
+/* A text may hold a line that looks like a part's header, and no boundary. */
+static bool follows_boundary(const char *mail, const char *p)
+{
+    const char *line = p;
+
+    while (line > mail && line[-1] != '\n')
+        line--;
+    return !strncmp(line, "--=_", 4);
+}
+
 /* The part whose header holds `kind`: from the empty line to the boundary. */
 static const char *find_part(const char *mail, const char *kind, size_t *len)
 {
     const char *p = strstr(mail, kind);
 
+    while (p && !follows_boundary(mail, p))
+        p = strstr(p + 2, kind);
     PROMISE(p);
     p = strstr(p, "\r\n\r\n") + 4;
     *len = (size_t)(strstr(p, "\r\n--=_") - p);
