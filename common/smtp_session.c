@@ -109,8 +109,8 @@ void smtp_session_say_content(struct smtp_session *s)
     if (!may_write(s))
         return;
     s->content_sent = true;
-    stream_write(s->stream, s->content.data,
-                 CRASH_PART(s->stream, "smtp.half", s->content.len));
+    s->content.len = CRASH_PART(s->stream, "smtp.half", s->content.len);
+    stream_give(s->stream, &s->content);
     CRASH_SENT(s->stream, "smtp.dot");
     s->backlog = stream_backlog(s->stream);
     (void)uv_timer_start(&s->clock, on_content_clock, ms, ms);

@@ -17,7 +17,7 @@
 
 #define READ_MAX 65536
 #define QUEUE_MAX ((size_t)64 << 20) /* bytes a peer may leave unread */
-#define KEEP_CAP 65536               /* a larger queue buffer goes back when empty */
+#define KEEP_CAP 8192                /* a larger queue buffer goes back when empty */
 #define WHAT_MAX 80
 
 enum state { CONNECTING, HANDSHAKE, OPEN, ENDED };
@@ -350,12 +350,33 @@ struct stream *stream_open(struct uv_loop_s *loop, const struct stream_target *t
     return s;
 }
 
+static bool takes(const struct stream *s)
+{
+    return s->state == OPEN && !s->closed && !s->write_fault;
+}
+
 void stream_write(struct stream *s, const void *bytes, size_t len)
 {
-    if (s->state != OPEN || s->closed || s->write_fault || !len)
+    if (!takes(s) || !len)
         return;
     buf_add(&s->plain, bytes, len);
     (void)uv_prepare_start(&s->flusher, on_flush);
+}
+
+void stream_give(struct stream *s, struct buf *bytes)
+{
+    struct buf empty = s->plain;
+
+    if (!takes(s) || s->plain.len) {
+        stream_write(s, bytes->data, bytes->len);
+    } else {
+        s->plain = *bytes;
+        s->plain.max = empty.max;
+        empty.max = bytes->max;
+        *bytes = empty;
+        (void)uv_prepare_start(&s->flusher, on_flush);
+    }
+    clear(bytes);
 }
 
 size_t stream_backlog(const struct stream *s)

@@ -10,6 +10,7 @@
 
 #include "err.h"
 
+struct buf;
 struct uv_loop_s;
 struct tls;
 struct stream;
@@ -43,6 +44,10 @@ struct stream *stream_open(struct uv_loop_s *loop, const struct stream_target *t
  * and one run of TLS records, just before the loop sleeps. A peer that leaves more than
  * 64 MiB unread ends the stream. Before on_open or after on_end: ignored. */
 void stream_write(struct stream *s, const void *bytes, size_t len);
+
+/* The same for many bytes: their memory is taken over where that can be, and *bytes is
+ * empty after it. */
+void stream_give(struct stream *s, struct buf *bytes);
 
 /* Bytes handed to stream_write that the kernel has not taken yet. */
 size_t stream_backlog(const struct stream *s);

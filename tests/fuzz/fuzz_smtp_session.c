@@ -120,6 +120,12 @@ void stream_write(struct stream *s, const void *bytes, size_t len)
     s->backlog = s->stuck ? s->backlog + len : 0;
 }
 
+void stream_give(struct stream *s, struct buf *bytes)
+{
+    stream_write(s, bytes->data, bytes->len);
+    buf_reset(bytes);
+}
+
 size_t stream_backlog(const struct stream *s)
 {
     PROMISE(s == &w.stream);

@@ -600,6 +600,46 @@ static void test_large_and_whole(void **state)
     free(bytes);
 }
 
+static void fill(struct buf *b, char c, size_t len)
+{
+    while (len--)
+        buf_addc(b, c);
+}
+
+/* Whole and in their order, whether their memory could be taken over or not. */
+static void test_given_bytes(void **state)
+{
+    struct client *c = *state;
+    size_t len = 20000;
+    struct buf given;
+    struct peer p;
+
+    peer_start(&p, echo, NULL);
+    dial_host(c, "127.0.0.1", p.port);
+    buf_init(&given, len);
+    fill(&given, 'x', len);
+    stream_give(c->stream, &given); /* too early */
+    assert_int_equal(given.len, 0);
+    while (!c->opens)
+        (void)uv_run(&c->loop, UV_RUN_ONCE);
+    for (char letter = 'a'; letter < 'd'; letter++) {
+        fill(&given, letter, len);
+        assert_false(given.failed); /* its bound is its own as before */
+        stream_give(c->stream, &given);
+        assert_int_equal(given.len, 0);
+    }
+    stream_write(c->stream, "end", 3);
+    assert_int_equal(stream_backlog(c->stream), 3 * len + 3);
+    run_to_bytes(c, 3 * len + 3);
+    for (size_t i = 0; i < 3 * len; i++)
+        assert_int_equal(c->got.data[i], 'a' + (char)(i / len));
+    assert_memory_equal(c->got.data + 3 * len, "end", 3);
+    buf_done(&given);
+    stream_close(c->stream);
+    c->stream = NULL;
+    peer_stop(&p);
+}
+
 static void test_peer_that_never_reads(void **state)
 {
     struct client *c = *state;
@@ -679,6 +719,7 @@ int main(void)
         T(test_close_in_end),
         T(test_close_null),
         T(test_large_and_whole),
+        T(test_given_bytes),
         T(test_peer_that_never_reads),
         T(test_last_word_leaves),
     };
