@@ -1,10 +1,10 @@
 #!/bin/sh
-# Everything that CI runs: installs what is missing, builds, checks the form, analyses
-# the sources, runs the unit tests and the integration tests, and both again under the
-# sanitizers, and each fuzz target for some seconds. Quiet when all is well; a failing
+# Everything that CI runs: installs what is missing, builds, checks the form, runs the
+# unit tests and the integration tests, and both again under the sanitizers, analyses the
+# sources, and runs each fuzz target for some seconds. Quiet when all is well; a failing
 # test's whole output is shown. The last line counts the tests.
 #
-#   scripts/test.sh [lint|analyze|unit|integration|crashpoints|storm|asan|fuzz-smoke]...
+#   scripts/test.sh [lint|unit|integration|crashpoints|storm|asan|analyze|fuzz-smoke]...
 #                           (default: all)
 #
 # shellcheck disable=SC2317 # most functions are run by stage()
@@ -26,7 +26,7 @@ skipped=0
 bad_stages=
 
 work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+trap 'forsake; rm -rf "$work"' EXIT
 lots= # processes that run tests
 # shellcheck disable=SC2086 # a list
 trap '[ -z "$lots" ] || kill $lots; exit 130' INT TERM HUP
@@ -47,6 +47,32 @@ stage() {
     fi
     printf '%-18s %-7s %4d s  %s\n' "$name" "$verdict" $(($(date +%s) - begin)) "$note"
     [ $verdict = ok ]
+}
+
+idle='nice -n 19'
+! chrt -i 0 true 2>/dev/null || idle='chrt -i 0'
+
+# ahead NAME COMMAND...: begins to build, with what the tests leave of the processors.
+# What fails there fails again, aloud, in its own stage.
+ahead() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086 # its words
+    setsid $idle "$@" >/dev/null 2>&1 </dev/null &
+    eval "ahead_$name=$!"
+}
+
+# ready NAME: waits for the end of that.
+ready() {
+    eval "pid=\${ahead_$1-} ahead_$1="
+    [ -z "$pid" ] || wait "$pid" || true
+}
+
+forsake() {
+    for name in crash asan analyze fuzz; do
+        eval "pid=\${ahead_$name-}"
+        [ -z "$pid" ] || kill -- "-$pid"
+    done
 }
 
 # Runs a command; its output is shown only if it fails.
@@ -158,6 +184,7 @@ lint() {
 
 # gcc's analyzer, clang-tidy, hardening-check; those that were skipped are named.
 analyze() {
+    ready analyze
     quietly scripts/analyze || return
     sed -n '/skipped/p' "$work/log"
     note=$(sed -n 's/^analyze: clean: //p' "$work/log")
@@ -168,11 +195,26 @@ build() {
     quietly make -j"$jobs" "$@" all unit
 }
 
+build_asan() {
+    ready asan
+    build SAN=asan
+}
+
+build_crash() {
+    ready crash
+    quietly make -j"$jobs" CRASH=1 all
+}
+
+build_fuzz() {
+    ready fuzz
+    quietly make -j"$jobs" fuzz
+}
+
 sanitized() {
     ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:strict_string_checks=1:detect_stack_use_after_return=1
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export ASAN_OPTIONS UBSAN_OPTIONS
-    if stage asan-build build SAN=asan; then
+    if stage asan-build build_asan; then
         stage asan-unit unit build-asan
         stage asan-integration pytests tests/integration build-asan $SANITIZER_LIMIT
     fi
@@ -181,7 +223,7 @@ sanitized() {
 
 # The programs that can be told where to die.
 crashpoints() {
-    stage crash-build quietly make -j"$jobs" CRASH=1 all &&
+    stage crash-build build_crash &&
         stage crashpoints pytests tests/crashpoints build-crash $CRASH_LIMIT
 }
 
@@ -201,27 +243,39 @@ fuzz_targets() {
 }
 
 fuzzed() {
-    stage fuzz-tools quietly scripts/install-deps fuzz &&
-        stage fuzz-build quietly make -j"$jobs" fuzz &&
-        stage fuzz-smoke fuzz_smoke
+    stage fuzz-build build_fuzz && stage fuzz-smoke fuzz_smoke
 }
 
 for part in "$@"; do
     case $part in
-    lint | analyze | unit | integration | crashpoints | storm | asan | fuzz-smoke) ;;
+    lint | unit | integration | crashpoints | storm | asan | analyze | fuzz-smoke) ;;
     -h | --help)
         sed -n '2,8s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
-        echo "test.sh: unknown part '$part'; parts: lint analyze unit integration crashpoints storm asan fuzz-smoke" >&2
+        echo "test.sh: unknown part '$part'; parts: lint unit integration crashpoints storm asan analyze fuzz-smoke" >&2
         exit 2
         ;;
     esac
 done
-[ $# -gt 0 ] || set -- lint analyze unit integration crashpoints storm asan fuzz-smoke
+[ $# -gt 0 ] || set -- lint unit integration crashpoints storm asan analyze fuzz-smoke
 
 stage dependencies scripts/install-deps test || finish
+for part in "$@"; do
+    case $part in
+    analyze) stage analyze-tools scripts/install-deps analyze ;;
+    fuzz-smoke) stage fuzz-tools quietly scripts/install-deps fuzz ;;
+    esac
+done
+for part in "$@"; do
+    case $part in
+    crashpoints) ahead crash make CRASH=1 all ;;
+    asan) ahead asan make SAN=asan all unit ;;
+    analyze) ahead analyze scripts/analyze sources ;;
+    fuzz-smoke) ahead fuzz make fuzz ;;
+    esac
+done
 for part in "$@"; do
     case $part in
     unit | integration | storm)
@@ -233,12 +287,12 @@ for part in "$@"; do
         stage lint lint
         stage scripts pytests tests/scripts build $UNIT_LIMIT
         ;;
-    analyze) stage analyze-tools scripts/install-deps analyze && stage analyze analyze ;;
     unit) stage unit unit build ;;
     integration) stage integration pytests tests/integration build $INTEGRATION_LIMIT ;;
     crashpoints) crashpoints ;;
     storm) stage storm pytests tests/storm build $STORM_LIMIT ;;
     asan) sanitized ;;
+    analyze) stage analyze analyze ;;
     fuzz-smoke) fuzzed ;;
     esac
 done
