@@ -107,7 +107,7 @@ uint64_t uv_hrtime(void)
 {
     static uint64_t now;
 
-    return now += 300000;
+    return now += 150000;
 }
 
 int uv_timer_stop(uv_timer_t *handle)
