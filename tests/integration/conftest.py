@@ -7,9 +7,11 @@ import tempfile
 
 import pytest
 from testenv import process, webhook as receiver
+from testenv.clock import Clock
 from testenv.ctl import Ctl
 from testenv.gitlab import GitLab
-from testenv.queue import Queue
+from testenv.hostile import Hostile
+from testenv.queue import PREFIX, Queue
 from testenv.redis import Redis
 from testenv.slack import Slack
 from testenv.smtp import Smtp
@@ -192,3 +194,30 @@ def queue(redis):
 def until():
     """until(condition, what): waits for it, with a deadline."""
     return wait_for
+
+
+@pytest.fixture
+def quiet(queue, until):
+    """quiet(): waits until nothing is left to tell."""
+    def wait():
+        until(lambda: not any(queue.client.exists(PREFIX + f"tell:{c}")
+                              for c in ("slack", "zendesk")),
+              lambda: str({k: queue.client.zrange(k, 0, -1)
+                           for k in queue.client.keys(PREFIX + "tell:*")}))
+    return wait
+
+
+@pytest.fixture
+def redis_clock(folder):
+    """The clock of a redis-server that is started inside it."""
+    clock = Clock(folder, "redis clock")
+    yield clock
+    clock.close()
+
+
+@pytest.fixture
+def hostile():
+    """A server of a test's own making: what it says is set there."""
+    server = Hostile(None)
+    yield server
+    server.stop()

@@ -35,13 +35,6 @@ def host(folder):
 
 
 @pytest.fixture
-def redis_clock(folder):
-    clock = Clock(folder, "redis clock")
-    yield clock
-    clock.close()
-
-
-@pytest.fixture
 def redis(folder, redis_clock):
     server = Redis(folder, inside=redis_clock.inside)
     yield server

@@ -43,16 +43,6 @@ def ask(queue, zendesk):
     return push
 
 
-@pytest.fixture
-def quiet(queue, until):
-    def wait():
-        until(lambda: not any(queue.client.exists(PREFIX + f"tell:{c}")
-                              for c in ("slack", "zendesk")),
-              lambda: str({k: queue.client.zrange(k, 0, -1)
-                           for k in queue.client.keys(PREFIX + "tell:*")}))
-    return wait
-
-
 def secrets(gitlab, zendesk):
     login = f"{zendesk.AGENT}/token:{zendesk.TOKEN}"
     return [gitlab.TOKEN, zendesk.TOKEN, SLACK_PATH[1:],

@@ -2,6 +2,7 @@
 signed, to an address that is one, or nothing at all."""
 
 import json
+import os
 
 import pytest
 
@@ -109,8 +110,11 @@ def test_a_changed_request_is_not_carried_out(queue, smtp, gitlab, waiting, unti
     until(lambda: gitlab.issues("[Failed]", f"Job: {job_id}"), "its failure issue")
 
 
-def test_what_was_not_touched_goes_out(queue, smtp, waiting):
-    job_id, record = waiting
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_what_was_not_touched_goes_out(queue, smtp, env, ctl, folder, request, kind):
+    env["STOPGAP_LICENSE_KEY_FILE"] = os.path.join(folder, kind)
+    ctl.run("keygen", env["STOPGAP_LICENSE_KEY_FILE"], "--type", kind)
+    job_id, record = request.getfixturevalue("waiting")
     ended = again(queue, job_id, note="nobody reads this")
     assert ended["state"] == "done" and ended["lic"] == record["lic"]
     assert len(smtp.mails_to("customer@example.com")) == 2

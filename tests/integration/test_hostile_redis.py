@@ -14,13 +14,6 @@ PASSWORD = "secret-of-redis"
 
 
 @pytest.fixture
-def hostile():
-    server = Hostile(None)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def elsewhere():
     """Where nobody may be led to."""
     server = Hostile(lambda line: line.readline())

@@ -8,7 +8,6 @@ import base64
 import pytest
 from testenv import memory
 from testenv.certs import Authority
-from testenv.hostile import Hostile
 
 MOST_MIB = 40
 USER, PASSWORD = "licenses@vendor.example", "secret-of-the-mail-server"
@@ -84,13 +83,6 @@ LAST = "hellos for ever"
 @pytest.fixture
 def authority(folder):
     return Authority(folder)
-
-
-@pytest.fixture
-def hostile():
-    server = Hostile(None)
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -4,20 +4,12 @@ import json
 
 import pytest
 from testenv import memory
-from testenv.clock import Clock
 from testenv.queue import PREFIX
 from testenv.redis import Redis
 
 MANY = 170  # more than one run of the script takes
 SHARING = 32  # more unreadable requests than have an issue of their own
 DOMAIN = "retention.example"
-
-
-@pytest.fixture
-def redis_clock(folder):
-    clock = Clock(folder, "redis clock")
-    yield clock
-    clock.close()
 
 
 @pytest.fixture

@@ -31,17 +31,6 @@ def ask(queue, zendesk):
     return push
 
 
-@pytest.fixture
-def quiet(queue, until):
-    """Waits until nothing is left to tell."""
-    def wait():
-        until(lambda: not any(queue.client.exists(PREFIX + f"tell:{c}")
-                              for c in ("slack", "zendesk")),
-              lambda: str({k: queue.client.zrange(k, 0, -1)
-                           for k in queue.client.keys(PREFIX + "tell:*")}))
-    return wait
-
-
 def stat(queue, name):
     return int(queue.client.hget(PREFIX + "stat", name) or 0)
 
